@@ -1,0 +1,1 @@
+"""The bridge service: reads job rows in PostgreSQL, decides, publishes hints to a Celery fleet."""

@@ -1,0 +1,104 @@
+"""`scheduler-bridge bridge`: the service."""
+
+from __future__ import annotations
+
+import logging
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from threading import Event
+
+import click
+
+from scheduler_bridge.cli.context import Options, connected, pass_options, require_queue
+from scheduler_bridge.dispatch.application import make_application
+from scheduler_bridge.errors import SettingsError
+from scheduler_bridge.redis_url import redis_settings
+from scheduler_bridge.service import BridgeService
+from scheduler_bridge.store.listener import Listener
+from scheduler_bridge.wiring import build, database_url, redis_url
+
+log = logging.getLogger(__name__)
+
+
+class StoppableListener(Listener):
+    """A listener whose waiting ends at once when another thread says so, whatever the database does."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._stop, self._stopped = socket.socketpair()
+
+    def wait(self, seconds: float) -> bool:
+        """As its parent's, until `stop` is called: then it returns at once, now and for ever."""
+        connection = self._connection
+        if connection is None:
+            announced = super().wait(seconds)
+            log.info("bridge ready.", extra={"action": "ready"})
+            return announced
+        select.select([connection.fileno(), self._stopped.fileno()], [], [], seconds)
+        return super().wait(0)
+
+    def stop(self) -> None:
+        """End the waiting; from any thread."""
+        self._stop.close()
+
+
+@click.command
+@pass_options
+def bridge(options: Options) -> None:
+    """Run a bridge until SIGTERM or Ctrl-C.
+
+    It turns rows into messages. Any number of bridges may run on one database; each stream is
+    planned by one of them.
+
+    \b
+    Example: scheduler-bridge --config /etc/fossology bridge
+    """
+    log_to_stderr()
+    settings, configuration = options.settings()
+    if configuration is None:
+        raise SettingsError("no configuration folder: set SCHEDULER_BRIDGE_CONFIG, or use --config")
+    for problem in settings.warnings:
+        log.warning("%s", problem, extra={"action": "configuration_problem"})
+    with connected(database_url(settings)) as connection:
+        require_queue(connection)
+    ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
+    redis = redis_settings(redis_url(settings), settings.redis_verify, ca_file)
+    parts = build(settings, make_application(redis, slots=settings.slots, events=settings.events), "bridge")
+    parts.store.publish_configuration(configuration.agent_types.values(), configuration.hosts.values())
+    listener = StoppableListener(database_url(settings))
+    service = BridgeService(parts.bridge, parts.sweep, listener, interval_seconds=settings.sweep_seconds)
+    run_until_signalled(service.run, listener.stop)
+    listener.close()
+    parts.store.close()
+    log.info("bridge stopped.", extra={"action": "stopped"})
+
+
+def run_until_signalled(service: Callable[[Event], None], wake: Callable[[], None]) -> None:
+    """Run `service(stopping)` in a thread until SIGTERM or SIGINT, then `wake` it; raises what it raises.
+
+    The main thread only waits: a handler that runs there can never meet a lock that the service holds.
+    """
+    events: SimpleQueue[int] = SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: events.put(number))
+    stopping = Event()
+    with ThreadPoolExecutor(1, "bridge") as threads:
+        running = threads.submit(service, stopping)
+        running.add_done_callback(lambda _: events.put(0))
+        events.get()
+        stopping.set()
+        wake()
+    running.result()
+
+
+def log_to_stderr() -> None:
+    """Plain lines; whoever collects them adds what else is wanted."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.captureWarnings(True)

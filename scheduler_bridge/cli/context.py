@@ -1,0 +1,102 @@
+"""What all commands share: the group's options, a connection, the way errors are shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from scheduler_bridge.configuration.folder import Configuration
+from scheduler_bridge.errors import BridgeError, SchemaError
+from scheduler_bridge.migrate import check_schema
+from scheduler_bridge.settings import Settings, config_folder
+from scheduler_bridge.store.reading import Reading
+from scheduler_bridge.wiring import database_url, read_settings
+
+CONNECT_SECONDS = 10
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+DEMONSTRATION = Path("deploy", "conf")
+
+
+class BridgeGroup(click.Group):
+    """Shows what an operator can act on as a line, and everything else as the fault that it is."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; exit status 1 with a message, 130 after Ctrl-C."""
+        try:
+            return super().invoke(ctx)
+        except BridgeError as error:
+            raise click.ClickException(str(error)) from error
+        except (psycopg.Error, PoolTimeout) as error:
+            raise click.ClickException(f"database: {' '.join(str(error).split())}") from error
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the group was given; None: see the environment."""
+
+    config: Path | None
+    database_url: str | None
+    redis_url: str | None
+
+    def given(self) -> dict[str, object]:
+        """By the names of the settings."""
+        return {
+            "config_folder": self.config,
+            "database_url": self.database_url,
+            "redis_url": self.redis_url,
+        }
+
+    def settings(self) -> tuple[Settings, Configuration | None]:
+        """Settings of this process and the configuration folder they rest on. Raises SettingsError."""
+        return read_settings(**self.given())
+
+    def with_demonstration(self) -> Options:
+        """These, with the folder that comes with the project where none is named at all."""
+        if config_folder(self.given(), os.environ):
+            return self
+        return Options(shipped(DEMONSTRATION), self.database_url, self.redis_url)
+
+    @contextmanager
+    def connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """The database in autocommit mode, once it has the queue and our schema. Raises BridgeError."""
+        with connected(database_url(self.settings()[0])) as connection:
+            require_queue(connection)
+            check_schema(connection)
+            yield connection
+
+
+pass_options = click.make_pass_decorator(Options)
+
+
+@contextmanager
+def connected(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection in autocommit mode that closes in the end."""
+    with psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS) as connection:
+        yield connection
+
+
+def require_queue(connection: psycopg.Connection[Any]) -> None:
+    """Raise SchemaError where the queue's tables are missing."""
+    missing = Reading(connection).missing_tables()
+    if missing:
+        raise SchemaError(
+            f"the database has no table {', '.join(missing)}: name FOSSology's database, or make the queue's"
+            " tables with `scheduler-bridge migrate --create-queue`"
+        )
+
+
+def shipped(path: Path) -> Path:
+    """A file that comes with the project: beside the packages in a checkout, inside ours in a wheel."""
+    package = Path(__file__).parents[1]
+    beside = package.parent / path
+    return beside if beside.exists() else package / path

@@ -1,0 +1,88 @@
+"""Commands on the database: `migrate`, `install-trigger`, `remove-trigger`, `prune`."""
+
+from __future__ import annotations
+
+import click
+
+from scheduler_bridge.cli.context import Options, connected, pass_options, require_queue
+from scheduler_bridge.migrate import check_schema, install_trigger, migrate, remove_trigger
+from scheduler_bridge.migrate import create_queue as make_queue
+from scheduler_bridge.store.pruning import prune_history
+from scheduler_bridge.wiring import database_url
+
+
+@click.command("migrate")
+@click.option("--create-queue", is_flag=True, help="Also make the tables job, jobqueue and jobdepends.")
+@pass_options
+def migrate_database(options: Options, create_queue: bool) -> None:
+    """Create or upgrade our own schema.
+
+    No table of FOSSology is touched. Any number of processes may migrate at once.
+
+    \b
+    Example: scheduler-bridge migrate
+             scheduler-bridge migrate --create-queue     a database without FOSSology
+    """
+    url = database_url(options.settings()[0])
+    if create_queue:
+        make_queue(url)
+    with connected(url) as connection:
+        require_queue(connection)
+    applied = migrate(url)
+    click.echo(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
+
+
+@click.command("install-trigger")
+@pass_options
+def install_the_trigger(options: Options) -> None:
+    """Let inserts into jobqueue wake the bridges.
+
+    Whoever inserts. It makes inserting transactions wait for each other's commit; without it new
+    rows are seen when the
+    `database` command comes, or at the next sweep. `remove-trigger` undoes it.
+
+    \b
+    Example: scheduler-bridge install-trigger
+    """
+    url = database_url(options.settings()[0])
+    with connected(url) as connection:
+        require_queue(connection)
+        check_schema(connection)
+    install_trigger(url)
+    click.echo("the trigger scheduler_bridge_announce is on jobqueue")
+
+
+@click.command("remove-trigger")
+@pass_options
+def remove_the_trigger(options: Options) -> None:
+    """Undo `install-trigger`.
+
+    \b
+    Example: scheduler-bridge remove-trigger
+    """
+    url = database_url(options.settings()[0])
+    with connected(url) as connection:
+        require_queue(connection)
+    remove_trigger(url)
+    click.echo("jobqueue has no trigger of ours")
+
+
+@click.command
+@click.option("--days", type=click.IntRange(min=0), required=True, help="Keep what ended in the last N days.")
+@pass_options
+def prune(options: Options, days: int) -> None:
+    """Delete what is remembered of old jobs.
+
+    Of jobs and streams that ended more than N days ago: ledger, output, results of the shipped
+    agents. The
+    rows of jobqueue stay; only our own schema is touched.
+
+    \b
+    Example: scheduler-bridge prune --days 90
+    """
+    with options.connection() as connection:
+        pruned = prune_history(connection, days)
+    click.echo(
+        f"deleted {pruned.attempts} attempts with their output, the scans of {pruned.streams} streams"
+        f" and {pruned.cached} cached findings"
+    )

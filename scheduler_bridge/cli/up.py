@@ -1,0 +1,51 @@
+"""`scheduler-bridge up`: everything on this machine."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from scheduler_bridge.cli.context import Options, connected, pass_options, require_queue
+from scheduler_bridge.configuration.folder import Configuration
+from scheduler_bridge.errors import SettingsError
+from scheduler_bridge.settings import Settings
+from scheduler_bridge.up import up as run_all
+
+
+@click.command
+@pass_options
+def up(options: Options) -> None:
+    """Run every process on this machine.
+
+    What ends is started again, until Ctrl-C. Without DATABASE_URL or REDIS_URL, PostgreSQL and
+    Valkey are started too; their data is kept in the
+    state folder (SCHEDULER_BRIDGE_STATE). Without a configuration folder, the shipped agents are used.
+
+    \b
+    Example: scheduler-bridge up
+    """
+    settings, configuration = local_settings(options)
+    environment = local_environment(settings)
+    click.get_current_context().exit(run_all(configuration.folder, settings.state_folder, environment))
+
+
+def local_settings(options: Options) -> tuple[Settings, Configuration]:
+    """Settings for a fleet on this machine; a database that was named has the queue. Raises BridgeError."""
+    settings, configuration = options.with_demonstration().settings()
+    if configuration is None:
+        raise SettingsError("no configuration folder: set SCHEDULER_BRIDGE_CONFIG, or use --config")
+    if settings.database_url:
+        with connected(settings.database_url) as connection:
+            require_queue(connection)
+    return settings, configuration
+
+
+def local_environment(settings: Settings) -> dict[str, str]:
+    """This process' environment with what options and configuration folder add to it."""
+    urls = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url}
+    return {
+        **os.environ,
+        **{name: url for name, url in urls.items() if url},
+        "SCHEDULER_BRIDGE_STATE": str(settings.state_folder.resolve()),
+    }

@@ -1,0 +1,20 @@
+"""Names of tasks and queues; these strings exist nowhere else."""
+
+from __future__ import annotations
+
+RUN_JOB = "scheduler_bridge.run_job"
+LOOK_AGAIN = "scheduler_bridge.look_again"
+SWEEP = "scheduler_bridge.sweep"
+
+HOUSEKEEPING = "housekeeping"
+MESSAGE_VERSION = 1  # a worker that does not know a message's version leaves the job to the sweep
+
+
+def queue_of(agent_type: str, host: str | None = None) -> str:
+    """The queue of an agent type, or of an agent type on one host."""
+    return f"agent.{agent_type}" if host is None else f"agent.{agent_type}@{host}"
+
+
+def queues_of_host(host: str, agent_types: list[str]) -> list[str]:
+    """Every queue that a host with these agent types consumes."""
+    return [queue for name in agent_types for queue in (queue_of(name), queue_of(name, host))]

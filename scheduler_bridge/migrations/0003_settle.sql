@@ -1,0 +1,240 @@
+-- Readiness and failure, read from the real rows.
+--
+-- Nobody deadlocks: a transaction locks all open jobs that it is going to change at once, in the order of their numbers,
+-- before it changes the first (`lock_jobs`). What it comes across later it takes only where nobody holds it, and
+-- leaves the rest to the sweep. Edges and foreign rows of a job are written under the lock of its open job; those of
+-- a claimed job under its attempt, which is locked before anything else.
+
+create function lock_jobs(p_jobs int[]) returns void
+language plpgsql set search_path from current as $$
+begin
+    perform from open_job where job = any (p_jobs) order by job for update;
+end
+$$;
+
+-- Open, unclaimed jobs that depend on these, at any depth, each with one prerequisite that leads there.
+create function dependents_of(p_jobs int[]) returns table (job int, cause int)
+language sql stable set search_path from current as $$
+    with recursive dependent (job, cause) as (
+        select e.job, e.needs from edge e join open_job o on o.job = e.job where e.needs = any (p_jobs) and o.worker is null
+        union
+        select e.job, e.needs from dependent d join edge e on e.needs = d.job join open_job o on o.job = e.job
+        where o.worker is null
+    )
+    select distinct on (dependent.job) dependent.job, dependent.cause from dependent order by 1, 2
+$$;
+
+-- Takes jobs that have ended out of the mirror.
+create function forget_jobs(p_jobs int[]) returns void
+language plpgsql set search_path from current as $$
+begin
+    with gone as (
+        delete from open_job where job = any (p_jobs) returning stream, job
+    )
+    delete from unplanned u using gone where u.stream = gone.stream and u.job = gone.job;
+    delete from edge where job = any (p_jobs);
+end
+$$;
+
+-- Ends open jobs as failed, one text each, with an entry in the ledger that says why; what depends on them,
+-- at any depth, ends with FOSSology's text `dependency failed`. Returns the jobs that ended. Lock them all before;
+-- a job that somebody else holds is left to the sweep, one that is claimed to its worker.
+create function fail_jobs(p_jobs int[], p_texts text[], p_reasons text[]) returns setof int
+language plpgsql set search_path from current as $$
+declare
+    v_jobs int[];
+    v_texts text[];
+    v_reasons text[];
+begin
+    with verdict as (
+        (select distinct on (r.job) r.job, r.endtext, r.reason
+         from unnest(p_jobs, p_texts, p_reasons) as r (job, endtext, reason) order by 1, 2, 3)
+        union all
+        select d.job, 'dependency failed', 'prerequisite ' || d.cause || ' failed'
+        from dependents_of(p_jobs) d where d.job <> all (p_jobs)
+    ), held as (
+        select o.job from open_job o where o.job in (select verdict.job from verdict) and o.worker is null
+        order by o.job for update skip locked
+    )
+    select array_agg(v.job), array_agg(v.endtext), array_agg(v.reason) into v_jobs, v_texts, v_reasons
+    from verdict v join held h on h.job = v.job;
+    if v_jobs is null then
+        return;
+    end if;
+
+    update jobqueue q set jq_endtime = now(), jq_end_bits = jq_end_bits | 2, jq_endtext = v.endtext, jq_schedinfo = null
+    from unnest(v_jobs, v_texts) as v (job, endtext) where q.jq_pk = v.job and q.jq_endtime is null;
+    insert into attempt (job, epoch, stream, agent_type, ended_at, ending, reason)
+    select o.job, o.epoch + 1, o.stream, o.agent_type, now(), 'failed', v.reason
+    from unnest(v_jobs, v_reasons) as v (job, reason) join open_job o on o.job = v.job
+    on conflict do nothing;
+    perform forget_jobs(v_jobs);
+    return query select unnest(v_jobs);
+end
+$$;
+
+-- Fails what depends on a failed job, at any depth. The job itself is locked with them, for `finish` deletes it next.
+create function fail_dependents(p_job int) returns void
+language plpgsql set search_path from current as $$
+declare
+    v_jobs int[];
+begin
+    perform lock_jobs(p_job || array(select d.job from dependents_of(array[p_job]) d));
+    select array_agg(e.job) into v_jobs from edge e where e.needs = p_job;
+    if v_jobs is not null then
+        perform fail_jobs(
+            v_jobs, array_fill('dependency failed'::text, array[cardinality(v_jobs)]),
+            array_fill('prerequisite ' || p_job || ' failed', array[cardinality(v_jobs)])
+        );
+    end if;
+end
+$$;
+
+-- Jobs that can never start, and why: a prerequisite failed, or the agent type or host is not configured. Before a
+-- configuration has been published nothing is known, and so nothing unknown. Texts are those of today's scheduler.
+create function verdicts(p_jobs int[]) returns table (job int, endtext text, reason text)
+language sql stable set search_path from current as $$
+    (select distinct on (e.job) e.job, 'dependency failed', 'prerequisite ' || e.needs || ' failed'
+     from edge e join jobqueue p on p.jq_pk = e.needs
+     where e.job = any (p_jobs) and p.jq_endtime is not null and p.jq_end_bits >= 2
+     order by e.job, e.needs)
+    union all
+    select o.job, case when t.name is null then 'Failed' else 'ERROR: jq_host not in the agent list!' end,
+           case when t.name is null then 'agent type ' || o.agent_type || ' is not configured'
+                else 'host ' || o.host || ' is not known' end
+    from open_job o left join agent_type t on t.name = o.agent_type left join host h on h.name = o.host
+    where o.job = any (p_jobs) and exists (select from agent_type)
+      and (t.name is null or (o.host is not null and h.name is null and not t.local))
+$$;
+
+-- Those of these open, unclaimed jobs that are not ready although no prerequisite is unsatisfied. One whose row was
+-- deleted does not count.
+create function satisfied(p_jobs int[]) returns int[]
+language sql stable set search_path from current as $$
+    select array(
+        select o.job from open_job o
+        where o.job = any (p_jobs) and not o.ready and o.worker is null
+          and not exists (
+              select from edge e left join jobqueue p on p.jq_pk = e.needs
+              where e.job = o.job and (e.needs = 0 or (p.jq_pk is not null and (p.jq_endtime is null or p.jq_end_bits >= 2)))
+          )
+    )
+$$;
+
+-- Marks satisfied jobs as ready. Lock them before.
+create function make_ready(p_jobs int[]) returns void
+language plpgsql set search_path from current as $$
+begin
+    update open_job set ready = true, obstacle = null, subject = null
+    where job = any (p_jobs) and not ready and worker is null;
+end
+$$;
+
+-- Looks at open, unclaimed jobs again: those without an unsatisfied prerequisite become ready; those that can never
+-- start fail. Call it after a commit that may have changed the answer, in a transaction of its own: of two
+-- prerequisites that end together, the later commit then sees both.
+create function settle(p_jobs int[]) returns void
+language plpgsql set search_path from current as $$
+declare
+    v_doomed int[];
+    v_texts text[];
+    v_reasons text[];
+    v_met_by int[];  -- jobs and, at the same place, a prerequisite of theirs that has completed or was deleted
+    v_met int[];
+    v_ready int[] := satisfied(p_jobs);
+begin
+    select array_agg(v.job), array_agg(v.endtext), array_agg(v.reason) into v_doomed, v_texts, v_reasons from verdicts(p_jobs) v;
+    select array_agg(e.job), array_agg(e.needs) into v_met_by, v_met
+    from edge e left join jobqueue p on p.jq_pk = e.needs
+    where e.job = any (p_jobs) and (
+        (p.jq_endtime is not null and p.jq_end_bits < 2)
+        or (p.jq_pk is null and e.needs <> 0 and not exists (
+            select from jobdepends d where d.jdep_jq_fk = e.job and d.jdep_jq_depends_fk = e.needs
+        ))
+    );
+    perform lock_jobs(v_ready || v_met_by || v_doomed || array(select d.job from dependents_of(v_doomed) d));
+    if v_doomed is not null then
+        perform fail_jobs(v_doomed, v_texts, v_reasons);
+    end if;
+    if v_met is not null then
+        delete from edge e using unnest(v_met_by, v_met) as m (job, needs) where e.job = m.job and e.needs = m.needs;
+    end if;
+    perform make_ready(v_ready);
+end
+$$;
+
+-- The most hints of one stream that may be outstanding: twice the fleet's slots, at least 20, at most 200.
+create function hint_window() returns int
+language sql stable set search_path from current as $$
+    select greatest(20, least(200, 2 * coalesce(sum(slots), 0)))::int
+    from host where seen_at > now() - interval '30 seconds'
+$$;
+
+-- Marks startable jobs as proposed and returns what to publish: a row per job; jobs of one line share its head. A linear
+-- run goes out as one line of at most 20. Two callers never get the same job.
+create function propose(p_jobs int[]) returns table (head int, link int, job int, stream int, agent_type text, host text)
+language plpgsql set search_path from current as $$
+declare
+    v_heads int[];
+begin
+    with chosen as (
+        select o.job from open_job o
+        where o.job = any (p_jobs) and o.ready and o.proposed_at is null and o.worker is null
+        order by o.job for update skip locked
+    ), marked as (
+        update open_job o set proposed_at = now(), proposals = o.proposals + 1
+        from chosen where o.job = chosen.job returning o.job
+    )
+    select array_agg(marked.job) into v_heads from marked;
+    if v_heads is null then
+        return;
+    end if;
+    return query
+        with recursive line (head, link, job) as (
+            select h, 0, h from unnest(v_heads) h
+            union all
+            select l.head, l.link + 1, f.job
+            from line l join open_job o on o.job = l.job join open_job f on f.job = o.follower
+            where l.link < 19 and f.worker is null
+        ), held as (
+            select o.job from open_job o where o.job in (select l.job from line l where l.link > 0)
+            order by o.job for update skip locked
+        ), links as (
+            update open_job o set proposed_at = now() from held where o.job = held.job
+        )
+        select l.head, l.link, o.job, o.stream, o.agent_type, o.host
+        from line l join open_job o on o.job = l.job join open_job h on h.job = l.head
+        order by h.priority desc, l.head, l.link;
+end
+$$;
+
+-- Proposes the next startable jobs of streams, urgent and old ones first, as many as the window has room for. A stream
+-- with more than p_low hints outstanding is left alone, so that a window is filled by the chunk and not by the job.
+create function top_up(p_streams int[], p_window int, p_low int)
+returns table (head int, link int, job int, stream int, agent_type text, host text)
+language plpgsql set search_path from current as $$
+declare
+    v_stream int;
+    v_out int;
+begin
+    perform set_config('synchronous_commit', 'off', true);
+    foreach v_stream in array p_streams loop
+        continue when not exists (
+            select from open_job o
+            where o.stream = v_stream and o.ready and o.proposed_at is null and o.worker is null
+              and coalesce(o.obstacle, 'exclusive_next') = 'exclusive_next'
+        );
+        select count(*) into v_out from (
+            select from open_job o where o.stream = v_stream and o.proposed_at is not null and o.worker is null and o.ready
+            limit p_window
+        ) outstanding;
+        continue when v_out > p_low or v_out >= p_window;
+        return query select * from propose(array(
+            select o.job from open_job o
+            where o.stream = v_stream and o.ready and o.proposed_at is null and o.worker is null
+              and coalesce(o.obstacle, 'exclusive_next') = 'exclusive_next'
+            order by o.priority desc, o.job limit p_window - v_out
+        ));
+    end loop;
+end
+$$;

@@ -1,0 +1,184 @@
+-- The periodic pass: makes certain what events make fast. Every part is idempotent and may run in several processes.
+
+-- Takes the turn for a pass; false when another process has passed less than half an interval ago, so that two beats
+-- cost no more than one.
+create function sweep_turn(p_interval interval) returns boolean
+language plpgsql set search_path from current as $$
+begin
+    update progress set swept_at = now() where swept_at < now() - p_interval / 2;
+    return found;
+end
+$$;
+
+-- Takes back what workers no longer renew: the row is free again, as if never started, and so are the limits it drew on.
+-- Returns the jobs.
+create function reclaim() returns setof int
+language plpgsql set search_path from current as $$
+declare
+    v attempt;
+    v_taken attempt[];
+begin
+    for v in
+        select * from attempt a where a.ended_at is null and a.expires_at < now() order by a.job for update skip locked
+    loop
+        perform finish(v.job, v.epoch, 'lost', v.items, 'the lease of ' || coalesce(v.worker, '?') || ' expired', '');
+        v_taken := v_taken || v;
+        return next v.job;
+    end loop;
+    perform release(a.agent_type, a.host) from unnest(v_taken) a;
+end
+$$;
+
+-- Brings open jobs to what the foreign tables say. Returns those to `settle`: these, and what needed one that is gone.
+create function compare(p_jobs int[]) returns int[]
+language plpgsql set search_path from current as $$
+declare
+    v_gone int[];
+    v_changed int[];
+    v_cut int[];  -- jobs and, at the same place, a prerequisite that they do not need any more
+    v_needless int[];
+    v_tied int[];  -- jobs and, at the same place, a prerequisite that they need now
+    v_needs int[];
+    v_repriced int[];
+    v_cleared int[];
+begin
+    v_gone := array(
+        select o.job from open_job o left join jobqueue q on q.jq_pk = o.job
+        where o.job = any (p_jobs) and o.worker is null and (q.jq_pk is null or q.jq_endtime is not null or q.jq_end_bits >= 2)
+    );
+    v_changed := array(select distinct e.job from edge e where e.needs = any (v_gone));
+    select array_agg(e.job), array_agg(e.needs) into v_cut, v_needless
+    from edge e
+    where e.job = any (p_jobs) and not exists (
+        select from jobdepends d where d.jdep_jq_fk = e.job and coalesce(d.jdep_jq_depends_fk, 0) = e.needs
+    );
+    select array_agg(n.job), array_agg(n.needs) into v_tied, v_needs
+    from (
+        select d.jdep_jq_fk as job, coalesce(d.jdep_jq_depends_fk, 0) as needs
+        from jobdepends d left join jobqueue p on p.jq_pk = d.jdep_jq_depends_fk
+        where d.jdep_jq_fk = any (p_jobs) and (p.jq_endtime is null or p.jq_end_bits >= 2)
+        except
+        select e.job, e.needs from edge e where e.job = any (p_jobs)
+    ) n;
+    v_repriced := array(
+        select o.job from open_job o join job j on j.job_pk = o.stream
+        where o.job = any (p_jobs) and o.priority <> j.job_priority
+    );
+    v_cleared := array(
+        select o.job from open_job o
+        where o.job = any (p_jobs) and o.worker is null and o.obstacle is not null and o.ready
+          and o.refused_at < now() - interval '10 seconds' and (select b.kind from obstacle(o.job, null) b) is null
+    );
+
+    perform lock_jobs(v_gone || v_cut || v_tied || v_repriced || v_cleared);
+    perform forget_jobs(array(select o.job from open_job o where o.job = any (v_gone) and o.worker is null));
+    delete from edge e using unnest(v_cut, v_needless) as c (job, needs) where e.job = c.job and e.needs = c.needs;
+    insert into edge (job, needs)
+    select n.job, n.needs from unnest(v_tied, v_needs) as n (job, needs) where exists (select from open_job o where o.job = n.job)
+    on conflict do nothing;
+    with waiting as (
+        update open_job o set ready = false, proposed_at = null where o.job = any (v_tied) and o.worker is null
+        returning o.stream, o.job
+    )
+    insert into unplanned (stream, job) select waiting.stream, waiting.job from waiting on conflict do nothing;
+    update open_job o set priority = j.job_priority from job j where j.job_pk = o.stream and o.job = any (v_repriced);
+    update open_job o set obstacle = null, subject = null where o.job = any (v_cleared) and o.worker is null;
+    return p_jobs || v_changed;
+end
+$$;
+
+-- Looks at one slice of jobqueue and one slice of the mirror for what no event told: rows that were missed, rows that
+-- somebody else has ended, deleted, un-paused or given dependencies, a changed priority. A round takes at most p_slices
+-- calls, whatever the size of the tables. Returns the jobs to `settle` next, in a transaction of its own.
+create function look_at_slice(p_slices int) returns int[]
+language plpgsql set search_path from current as $$
+declare
+    v progress;
+    v_max int;
+    v_jobs int[];
+begin
+    select * into v from progress for update;
+    select coalesce(max(jq_pk), 0) into v_max from jobqueue;
+    perform mirror(v.foreign_slice, v.foreign_slice + v_max / p_slices + 1);
+    select array_agg(job) into v_jobs from (
+        select job from open_job where job > v.mirror_slice order by job
+        limit (select greatest(200, count(*) / p_slices + 1) from open_job)
+    ) s;
+    update progress set
+        foreign_slice = case when v.foreign_slice + v_max / p_slices + 1 >= v_max then 0 else v.foreign_slice + v_max / p_slices + 1 end,
+        mirror_slice = coalesce(v_jobs[cardinality(v_jobs)], 0);
+    return case when v_jobs is null then '{}' else compare(v_jobs) end;
+end
+$$;
+-- Hints that were published but led to no claim although a slot is free that could take them are withdrawn, to be
+-- published again; each time later, up to a minute. A hint that waits for a busy fleet is not lost.
+create function withdraw_lost_hints(p_after interval) returns void
+language sql set search_path from current as $$
+    with running as (
+        select a.host, count(*) as agents from attempt a where a.ended_at is null group by a.host
+    ), free as (
+        select h.name, t.agent_type
+        from host h join host_agent_type t on t.host = h.name left join running r on r.host = h.name
+        where h.seen_at > now() - interval '30 seconds' and coalesce(r.agents, 0) < h.slots
+    ), lost as (
+        select o.job from open_job o
+        where o.ready and o.worker is null
+          and o.proposed_at < now() - least(p_after * (2 ^ least(greatest(o.proposals - 1, 0), 6)), interval '60 seconds')
+          and exists (select from free f where f.agent_type = o.agent_type and f.name = coalesce(o.host, f.name))
+        order by o.job for update of o skip locked
+    )
+    update open_job o set proposed_at = null from lost where o.job = lost.job
+$$;
+
+-- Streams without an open job are closed. Nobody mirrors meanwhile: a new row of a closed stream would never be planned.
+create function close_streams() returns void
+language sql set search_path from current as $$
+    select from progress for update;
+    delete from stream s where s.leased_until < now() and not exists (select from open_job o where o.stream = s.stream)
+$$;
+
+-- A worker reports its host: slots and what it can run now.
+create function register_host(p_name text, p_slots int, p_worker text, p_types text[]) returns void
+language plpgsql set search_path from current as $$
+begin
+    insert into host (name, slots, worker, seen_at) values (p_name, p_slots, p_worker, now())
+    on conflict (name) do update set slots = excluded.slots, worker = excluded.worker, seen_at = now();
+    delete from host_agent_type where host = p_name and agent_type <> all (p_types);
+    insert into host_agent_type (host, agent_type) select p_name, unnest(p_types) on conflict do nothing;
+end
+$$;
+
+-- A bridge publishes the configuration: agent types, and the hosts that may be asked for by name.
+create function publish_configuration(
+    p_types text[], p_maxima int[], p_exclusive boolean[], p_local boolean[], p_hosts text[], p_slots int[]
+) returns void
+language plpgsql set search_path from current as $$
+begin
+    delete from agent_type where name <> all (p_types);
+    insert into agent_type (name, maximum, exclusive, local)
+    select * from unnest(p_types, p_maxima, p_exclusive, p_local) order by 1
+    on conflict (name) do update set maximum = excluded.maximum, exclusive = excluded.exclusive, local = excluded.local;
+    insert into host (name, slots) select * from unnest(p_hosts, p_slots) on conflict do nothing;
+end
+$$;
+
+-- Deletes what is known of attempts that ended more than p_days days ago; returns how many.
+create function prune_attempts(p_days int) returns bigint
+language plpgsql set search_path from current as $$
+declare
+    v_count bigint;
+begin
+    with old as (
+        delete from attempt a
+        where a.ended_at < now() - make_interval(days => p_days)
+          and not exists (select from open_job o where o.job = a.job)
+        returning a.job, a.epoch
+    ), gone as (
+        delete from output o using old where o.job = old.job and o.epoch = old.epoch
+    )
+    select count(*) into v_count from old;
+    delete from output o where o.written_at < now() - make_interval(days => p_days)
+      and not exists (select from attempt a where a.job = o.job and a.epoch = o.epoch);
+    return v_count;
+end
+$$;

@@ -1,0 +1,1 @@
+"""Values of the domain; imports nothing but the standard library."""

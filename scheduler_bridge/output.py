@@ -1,0 +1,123 @@
+"""Where the supervised processes' lines go: one coloured stream, or a file for each."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import threading
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Protocol, TextIO
+
+from honcho.colour import get_colours
+from honcho.printer import Message, Printer
+
+LONGEST_LINE_BYTES = 64 * 1024  # a longer one is printed in pieces
+LAST_LINES_SECONDS = 1.0  # how long to wait for them; a stray process may hold the pipe open for ever
+OWN_NAME = "scheduler-bridge"
+
+
+class Output(Protocol):
+    """What the supervisor asks of an output."""
+
+    def target(self, name: str) -> IO[bytes] | int:
+        """What the next process of the part `name` gets as its stdout and stderr; closed by the caller."""
+        ...
+
+    def follow(self, name: str, lines: IO[bytes] | None) -> None:
+        """Begin to show what a started process writes; `lines` is its stdout where that is a pipe."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Show a line of the supervisor itself."""
+        ...
+
+    def finish(self) -> None:
+        """All processes have ended: show their last lines."""
+        ...
+
+
+class Console:
+    """All lines on one stream, each with the time and its part's name, coloured on a terminal."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._printer = Printer(
+            stream or sys.stdout, width=len(OWN_NAME), colour="NO_COLOR" not in os.environ
+        )
+        self._lock = threading.Lock()
+        self._next_colour = get_colours()
+        self._colours: dict[str, str] = {}
+        self._readers: list[threading.Thread] = []
+
+    def target(self, name: str) -> int:
+        """A pipe, read by `follow`."""
+        self._colours.setdefault(name, next(self._next_colour))
+        return subprocess.PIPE
+
+    def follow(self, name: str, lines: IO[bytes] | None) -> None:
+        """Print from a thread of its own; a slow terminal slows the writer, as it would without us."""
+        reader = threading.Thread(target=self._read, args=(name, lines), daemon=True)
+        reader.start()
+        self._readers = [*(known for known in self._readers if known.is_alive()), reader]
+
+    def say(self, text: str) -> None:
+        """Print a line of the supervisor."""
+        self._print(OWN_NAME, text.encode())
+
+    def finish(self) -> None:
+        """Wait a moment for the readers."""
+        for reader in self._readers:
+            reader.join(LAST_LINES_SECONDS)
+
+    def _read(self, name: str, lines: IO[bytes]) -> None:
+        with lines:
+            while line := lines.readline(LONGEST_LINE_BYTES):
+                self._print(name, line)
+
+    def _print(self, name: str, line: bytes) -> None:
+        with self._lock:
+            try:
+                self._printer.write(Message("line", line, _now(), name, self._colours.get(name)))
+            except BrokenPipeError:  # the reader of our output has gone; the processes go on
+                self._printer.output = _Nowhere()
+
+
+class _Nowhere(io.TextIOBase):
+    """Takes and forgets."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+class LogFolder:
+    """A file `NAME.log` for each part in a folder, and `supervisor.log` for what the supervisor says.
+
+    Those of the run before are removed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.log"):
+            old.unlink()
+        self.folder = folder
+
+    def target(self, name: str) -> IO[bytes]:
+        """The part's file, written by the process itself."""
+        return (self.folder / f"{name}.log").open("ab")
+
+    def follow(self, name: str, lines: IO[bytes] | None) -> None:
+        """Nothing to read."""
+
+    def say(self, text: str) -> None:
+        """Append a line, with the time, to `supervisor.log`."""
+        with self.target("supervisor") as file:
+            file.write(f"{_now():%Y-%m-%d %H:%M:%S} {text}\n".encode())
+
+    def finish(self) -> None:
+        """Nothing is held back."""
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()  # noqa: TID251  # decides nothing: people read it

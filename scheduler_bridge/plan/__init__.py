@@ -1,0 +1,1 @@
+"""Decisions about order and admission; pure: values in, values out."""

@@ -1,0 +1,38 @@
+"""Waits for what the database announces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+CHANNEL = "scheduler_bridge"  # the trigger, `submit` and the bridges agree on it
+
+
+class Listener:
+    """A connection of its own that LISTENs; needs a session, so a transaction pooler will not do."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for an announcement; whether one came. Connecting counts as one: announcements may have been missed.
+
+        Raises psycopg.OperationalError when the database cannot be reached; the next call connects anew.
+        """
+        if self._connection is None:
+            self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
+            self._connection.execute(f"listen {CHANNEL}")
+            return True
+        try:
+            return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))
+        except psycopg.OperationalError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection, if any."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

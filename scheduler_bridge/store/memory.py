@@ -1,0 +1,292 @@
+"""MemoryStore: the verbs of the port over dicts, one at a time, for tests and dry runs.
+
+Whether a job may start is asked of `plan.admission`. What PostgreSQL does in slices for the sake of speed is
+done at once here; nothing else differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
+
+from scheduler_bridge.model.agents import AgentType, Host
+from scheduler_bridge.model.jobs import Ending, Job, Outcome, Work
+from scheduler_bridge.plan import admission
+from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
+from scheduler_bridge.store.memory_queue import MemoryQueue
+from scheduler_bridge.store.memory_state import REPORT_COUNTS_FOR, Attempt, HostReport, MemoryState, OpenJob
+from scheduler_bridge.store.memory_sweep import compare, end, give_back, reclaim, withdraw_lost_hints
+from scheduler_bridge.store.port import Held, Line, PlanRecord, Startable, StreamRows
+
+STREAM_LEASE = timedelta(seconds=30)
+FULL_WINDOW = 200  # more hints of a stream than this never go out
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _alone(verb: Callable[Concatenate[MemoryStore, P], R]) -> Callable[Concatenate[MemoryStore, P], R]:
+    """One verb at a time: each is a transaction."""
+
+    @wraps(verb)
+    def under_lock(self: MemoryStore, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.queue.lock:
+            return verb(self, *args, **kwargs)
+
+    return under_lock
+
+
+class MemoryStore:
+    """Rows in memory. `queue` is what clients see, `attempts` the ledger, `tails` what agents print."""
+
+    def __init__(self, now: Callable[[], datetime], *, lease_seconds: float = 30, window: int = 0) -> None:
+        """`window` 0: twice the fleet's slots, 20 to 200. Nothing happens by itself as `now` goes on."""
+        self.queue = MemoryQueue()
+        self.tails: dict[tuple[int, int], bytes] = {}
+        self._state = MemoryState(self.queue, now)
+        self._now = now
+        self._lease = timedelta(seconds=lease_seconds)
+        self._window = window
+        self._swept_at: datetime | None = None
+
+    @property
+    def attempts(self) -> Mapping[tuple[int, int], Attempt]:
+        """By job and epoch."""
+        return self._state.attempts
+
+    @_alone
+    def publish_configuration(self, types: Iterable[AgentType], hosts: Iterable[Host]) -> None:
+        self._state.types = {one.name: one for one in types}
+        for host in hosts:
+            self._state.hosts.setdefault(host.name, HostReport(host.slots))
+
+    @_alone
+    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> None:
+        self._state.hosts[host.name] = HostReport(host.slots, worker, set(types), self._now())
+
+    @_alone
+    def retire_host(self, host: str, worker: str) -> None:
+        report = self._state.hosts.get(host)
+        if report and report.worker == worker:
+            report.seen_at = None
+
+    @_alone
+    def observe(self) -> int:
+        return self._state.mirror()
+
+    @_alone
+    def lease_streams(self, owner: str, only: Sequence[int] | None = None) -> list[int]:
+        leased = []
+        for stream, lease in sorted(self._state.streams.items()):
+            held = lease.until is not None and lease.until >= self._now() and lease.owner != owner
+            unplanned = self._unplanned(stream)
+            if unplanned and not held and (only is None or stream in only):
+                lease.owner, lease.until = owner, self._now() + STREAM_LEASE
+                self._state.settle(unplanned)
+                leased.append(stream)
+        return leased
+
+    @_alone
+    def stream_rows(self, stream: int) -> StreamRows:
+        own = {job: self._state.open[job] for job in self._unplanned(stream)}
+        elsewhere: dict[int, frozenset[int]] = {}
+        reached = [need for one in own.values() for need in one.needs]
+        while reached:
+            job = reached.pop()
+            if job in self.queue.rows and job not in own and job not in elsewhere:
+                needs = self._state.open[job].needs if job in self._state.open else ()
+                elsewhere[job] = frozenset(needs)
+                reached.extend(needs)
+        jobs = (
+            Job(job, one.stream, one.agent_type, one.host, one.priority, frozenset(one.needs))
+            for job, one in own.items()
+        )
+        return StreamRows(stream, tuple(jobs), elsewhere)
+
+    @_alone
+    def record_plan(self, stream: int, owner: str, record: PlanRecord) -> set[int]:
+        lease = self._state.streams.get(stream)
+        if lease is None or lease.owner != owner:
+            return set()
+        self._state.fail({job: (fault, fault) for job, fault in record.faults.items()})
+        for job in record.planned:
+            if job in self._state.open:
+                self._state.open[job].planned = True
+        for job, follower in record.followers.items():
+            if job in self._state.open:
+                self._state.open[job].follower = follower
+        heads = set()
+        for job, one in self._unclaimed([*record.heads[: self._size()], *record.links]):
+            if job in record.links and not one.ready:
+                one.proposed_at = self._now()
+            elif job in record.heads and one.ready and one.proposed_at is None:
+                one.proposed_at, one.proposals = self._now(), one.proposals + 1
+                heads.add(job)
+        lease.owner = lease.until = None
+        return heads
+
+    @_alone
+    def top_up(self, streams: Sequence[int] | None = None) -> list[Line]:
+        chosen = list(self._state.streams) if streams is None else streams
+        return [line for stream in chosen for line in self._top_up(stream, FULL_WINDOW)]
+
+    @_alone
+    def unpropose(self, jobs: Sequence[int]) -> None:
+        for _, one in self._unclaimed(jobs):
+            one.proposed_at = None
+
+    @_alone
+    def claim(self, job: int, worker: str, host: str) -> Work | Obstacle:
+        refusal = admission.obstacle(self._state.facts(job, host))
+        if refusal is not None:
+            self._refuse(job, refusal)
+            return refusal
+        one, row = self._state.open[job], self.queue.rows[job]
+        stream = self.queue.streams[row.stream]
+        one.worker, one.ready, one.proposals = worker, True, 0
+        one.obstacle = one.subject = one.proposed_at = None
+        epoch = self._state.epochs[job] = self._state.epochs.get(job, 0) + 1
+        expires_at = self._now() + self._lease
+        self._state.attempts[job, epoch] = Attempt(
+            job, epoch, one.stream, one.agent_type, worker, host, expires_at
+        )
+        texts = row.data or "", row.arguments or ""
+        people = stream.user or 0, stream.group or 0
+        return Work(job, one.stream, one.agent_type, epoch, *texts, *people, stream.priority)
+
+    @_alone
+    def started(self, work: Work, pid: int) -> bool:
+        attempt, row = self._running(work.job, work.epoch), self.queue.rows.get(work.job)
+        if attempt is None or row is None:
+            return False
+        if row.start is None and row.end is None:
+            row.start, row.endtext, row.schedinfo = self._now(), "Started", f"{attempt.host}.{pid}"
+            attempt.started_at, attempt.pid = self._now(), pid
+        return attempt.pid == pid
+
+    @_alone
+    def renew(self, worker: str, attempts: Sequence[Held]) -> set[int]:
+        held = set()
+        for one in attempts:
+            attempt, row = self._running(one.job, one.epoch), self.queue.rows.get(one.job)
+            if attempt is None or attempt.worker != worker:
+                continue
+            attempt.expires_at, attempt.items = self._now() + self._lease, one.items
+            if row is not None and row.end is None:
+                held.add(one.job)
+                if attempt.started_at:
+                    row.items = one.items
+        return held
+
+    @_alone
+    def keep_output(self, tails: Mapping[tuple[int, int], bytes]) -> None:
+        self.tails.update(tails)
+
+    @_alone
+    def finish(
+        self, work: Work, outcome: Outcome, tail: bytes = b"", obstacle: Obstacle | None = None
+    ) -> bool:
+        attempt = self._running(work.job, work.epoch)
+        if attempt is None:
+            known = self._state.attempts.get((work.job, work.epoch))
+            return known is not None and known.ending is outcome.ending
+        attempt.ending, attempt.reason, attempt.items = outcome.ending, outcome.reason, outcome.items
+        if tail:
+            self.tails[work.job, work.epoch] = tail
+        if outcome.ending in (Ending.COMPLETED, Ending.FAILED):
+            end(self._state, work.job, outcome)
+        else:
+            give_back(self._state, attempt, obstacle)
+        return True
+
+    @_alone
+    def startable(self, work: Work, following: int | None = None) -> Startable:
+        attempt, row = self._state.attempts[work.job, work.epoch], self.queue.rows.get(work.job)
+        freed: list[int] = []
+        if row and row.failed:
+            self._state.fail_dependents(work.job)
+        elif row and row.completed:
+            freed = self._state.dependents(work.job)
+            self._state.settle(freed)
+            for job, one in self._unclaimed(freed):
+                if one.ready and job == following:
+                    one.proposed_at = self._now()
+                elif one.ready and len(freed) == 1:
+                    one.proposed_at = None  # whoever carried a follower's hint is gone
+        freed = self._state.release(attempt.agent_type, attempt.host) + sorted(freed)[: self._size()]
+        lines = self._state.propose(freed)
+        return Startable(lines, self._top_up(attempt.stream, self._size() // 2))
+
+    @_alone
+    def sweep_turn(self, interval_seconds: float) -> bool:
+        mine = self._swept_at is None or self._swept_at < self._now() - timedelta(
+            seconds=interval_seconds / 2
+        )
+        if mine:
+            self._swept_at = self._now()
+        return mine
+
+    @_alone
+    def sweep(self, hint_seconds: float) -> list[int]:
+        reclaimed = reclaim(self._state)
+        self._state.mirror()
+        compare(self._state)
+        self._state.settle(list(self._state.open))
+        withdraw_lost_hints(self._state, hint_seconds)
+        streams = {one.stream for one in self._state.open.values()}
+        self._state.streams = {
+            stream: lease
+            for stream, lease in self._state.streams.items()
+            if stream in streams or (lease.until is not None and lease.until >= self._now())
+        }
+        return reclaimed
+
+    def _unplanned(self, stream: int) -> list[int]:
+        return [job for job, one in self._state.open.items() if one.stream == stream and not one.planned]
+
+    def _unclaimed(self, jobs: Iterable[int]) -> list[tuple[int, OpenJob]]:
+        found = ((job, self._state.open[job]) for job in jobs if job in self._state.open)
+        return [(job, one) for job, one in found if one.worker is None]
+
+    def _running(self, job: int, epoch: int) -> Attempt | None:
+        attempt = self._state.attempts.get((job, epoch))
+        return attempt if attempt and attempt.ending is None else None
+
+    def _size(self) -> int:
+        """The window: the most hints of one stream that may be outstanding."""
+        since = self._now() - REPORT_COUNTS_FOR
+        hosts = self._state.hosts.values()
+        slots = sum(host.slots for host in hosts if host.seen_at is not None and host.seen_at > since)
+        return self._window or max(20, min(200, 2 * slots))
+
+    def _top_up(self, stream: int, low: int) -> list[Line]:
+        out = sum(
+            one.stream == stream and one.waits and one.proposed_at is not None
+            for one in self._state.open.values()
+        )
+        if out > low or out >= self._size():
+            return []
+        return self._state.propose(self._state.startable(stream)[: self._size() - out])
+
+    def _refuse(self, job: int, refusal: Obstacle) -> None:
+        kind, one = refusal.kind, self._state.open.get(job)
+        if one is None or one.worker is not None:
+            return
+        if kind in (ObstacleKind.ENDED, ObstacleKind.ORPHAN):
+            del self._state.open[job]
+            return
+        one.obstacle, one.subject, one.refused_at, one.proposed_at = (
+            kind.value,
+            refusal.subject,
+            self._now(),
+            None,
+        )
+        if kind not in (
+            ObstacleKind.PAUSED,
+            ObstacleKind.TAKEN,
+        ):  # else its prerequisites were not asked about
+            one.ready = kind not in (ObstacleKind.NEEDS, ObstacleKind.DOOMED)
+        if kind in (ObstacleKind.DOOMED, ObstacleKind.UNKNOWN_TYPE):
+            self._state.settle([job])

@@ -1,0 +1,99 @@
+"""The parts of MemoryStore's sweep, and the ends of attempts; they mean what migrations/ mean."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+from scheduler_bridge.model.jobs import Ending, Outcome
+from scheduler_bridge.plan.admission import Obstacle, obstacle
+from scheduler_bridge.store.memory_queue import FAILED_BITS
+from scheduler_bridge.store.memory_state import REPORT_COUNTS_FOR, Attempt, HostReport, MemoryState, OpenJob
+
+SETTLES_BEFORE = timedelta(seconds=10)  # a refusal is looked at again after this
+LONGEST_PATIENCE = timedelta(seconds=60)  # a hint is given up after this at the latest
+DOUBLINGS = 6
+
+
+def end(state: MemoryState, job: int, outcome: Outcome) -> None:
+    """Completed or failed: the row ends, unless somebody else has ended it, and leaves the mirror."""
+    row = state.queue.rows.get(job)
+    if row and row.end is None:
+        completed = outcome.ending is Ending.COMPLETED
+        row.end, row.schedinfo, row.items = state.now(), None, outcome.items
+        row.bits |= 1 if completed else FAILED_BITS
+        row.endtext = "Completed" if completed else "Failed"
+    state.open.pop(job, None)
+    if outcome.ending is Ending.FAILED:
+        state.fail_dependents(job)
+
+
+def give_back(state: MemoryState, attempt: Attempt, obstacle: Obstacle | None = None) -> None:
+    """Returned or lost: the row is free again, as if never started, unless somebody else has ended it."""
+    row, one = state.queue.rows.get(attempt.job), state.open.get(attempt.job)
+    if row is None or row.end is not None:
+        state.open.pop(attempt.job, None)
+        return
+    if attempt.started_at and not row.paused:
+        row.start = row.endtext = row.schedinfo = None
+    if one:
+        one.worker, one.ready, one.proposed_at, one.proposals = None, True, None, 0
+        one.obstacle, one.subject = (obstacle.kind.value, obstacle.subject) if obstacle else (None, None)
+        one.refused_at = state.now()
+
+
+def reclaim(state: MemoryState) -> list[int]:
+    """Take back what workers no longer renew, and the limits it drew on; the jobs."""
+    lost = [one for one in state.running() if one.expires_at is None or one.expires_at < state.now()]
+    for attempt in lost:
+        attempt.ending, attempt.reason = Ending.LOST, f"the lease of {attempt.worker} expired"
+        give_back(state, attempt)
+    for attempt in lost:
+        state.release(attempt.agent_type, attempt.host)
+    return sorted(attempt.job for attempt in lost)
+
+
+def compare(state: MemoryState) -> None:
+    """Bring open jobs to what the rows say."""
+    for job, one in list(state.open.items()):
+        row = state.queue.rows.get(job)
+        if row is None or row.over:
+            if one.worker is None:
+                del state.open[job]
+            continue
+        one.priority = state.queue.streams[row.stream].priority
+        unmet = state.unmet(row)
+        if unmet - one.needs and one.worker is None:
+            one.planned, one.ready, one.proposed_at = False, False, None
+        one.needs = unmet
+        if one.waits and one.obstacle and _may_go(state, job, one):
+            one.obstacle = one.subject = None
+
+
+def withdraw_lost_hints(state: MemoryState, hint_seconds: float) -> None:
+    """Let jobs wait again whose hints led nowhere although a slot is free that could take them."""
+    agents = Counter(attempt.host for attempt in state.running())
+    free = {name: host for name, host in state.hosts.items() if agents[name] < host.slots}
+    for one in state.open.values():
+        doublings = min(max(one.proposals - 1, 0), DOUBLINGS)
+        patience = min(timedelta(seconds=hint_seconds) * 2**doublings, LONGEST_PATIENCE)
+        overdue = one.waits and one.proposed_at is not None and one.proposed_at < state.now() - patience
+        if overdue and _can_take(state, one, free):
+            one.proposed_at = None
+
+
+def _may_go(state: MemoryState, job: int, one: OpenJob) -> bool:
+    """Whether what was found against it has gone away."""
+    long_ago = one.refused_at is not None and one.refused_at < state.now() - SETTLES_BEFORE
+    return long_ago and obstacle(state.facts(job, None)) is None and _can_take(state, one, state.hosts)
+
+
+def _can_take(state: MemoryState, one: OpenJob, hosts: dict[str, HostReport]) -> bool:
+    since = state.now() - REPORT_COUNTS_FOR
+    return any(
+        one.host in (None, name)
+        and one.agent_type in host.types
+        and host.seen_at is not None
+        and host.seen_at > since
+        for name, host in hosts.items()
+    )

@@ -1,0 +1,115 @@
+"""JobStore: the verbs that bridge, sweep and tasks need of the rows.
+
+Two stores keep this promise, PostgreSQL and memory; one contract suite runs over both. Every verb is one transaction:
+it has happened or it has not. Only `claim` starts a job, only under the epoch it gave may anything be written about it
+afterwards, and a verb that finds the epoch moved on says so and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from scheduler_bridge.model.agents import AgentType, Host
+from scheduler_bridge.model.jobs import Job, Outcome, Work
+from scheduler_bridge.plan.admission import Obstacle
+
+Line = tuple[Job, ...]  # jobs that one message carries, each needing only the one before
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRows:
+    """What the planner is given of one stream."""
+
+    stream: int
+    jobs: tuple[Job, ...]  # not yet planned
+    elsewhere: Mapping[int, frozenset[int]]  # every other open job they reach, with its needs
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRecord:
+    """What the planner found out about one stream, to be stored."""
+
+    planned: Sequence[int]
+    followers: Mapping[int, int]  # next job of a linear run
+    heads: Sequence[int]  # first jobs of the lines to publish
+    links: Sequence[int] = ()  # the jobs behind the heads
+    faults: Mapping[int, str] = field(default_factory=dict)  # job -> why it can never start
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A running attempt, for renewal."""
+
+    job: int
+    epoch: int
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
+class Startable:
+    """What the end of an attempt made possible."""
+
+    freed: list[Line]  # what waited for that very end
+    refill: list[Line]  # more of its stream, where the window has become half empty
+
+
+class JobStore(Protocol):
+    """Rows of `jobqueue` and what the bridge remembers about them."""
+
+    def publish_configuration(self, types: Iterable[AgentType], hosts: Iterable[Host]) -> None:
+        """Make known which agent types and hosts are configured, with their limits."""
+
+    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> None:
+        """Report that `worker` runs `types` on `host` now; a report counts for 30 seconds."""
+
+    def retire_host(self, host: str, worker: str) -> None:
+        """Report that `worker` runs nothing on `host` any more."""
+
+    def observe(self) -> int:
+        """Take in rows inserted since the last call; how many."""
+
+    def lease_streams(self, owner: str, only: Sequence[int] | None = None) -> list[int]:
+        """Streams with rows that no planner has seen, now leased to `owner`."""
+
+    def stream_rows(self, stream: int) -> StreamRows:
+        """The rows of a leased stream."""
+
+    def record_plan(self, stream: int, owner: str, record: PlanRecord) -> set[int]:
+        """Store a plan, fail its faulty jobs, give the lease back; the heads that the caller is to publish."""
+
+    def top_up(self, streams: Sequence[int] | None = None) -> list[Line]:
+        """Mark startable jobs as proposed, up to each stream's window; the lines to publish. None: all streams."""
+
+    def unpropose(self, jobs: Sequence[int]) -> None:
+        """Let jobs wait again: their hints could not be published."""
+
+    def claim(self, job: int, worker: str, host: str) -> Work | Obstacle:
+        """Lease the job to `worker`, or why not; a refusal is recorded, and asked again once."""
+
+    def started(self, work: Work, pid: int) -> bool:
+        """Record the agent's first OK; False when the job may not start any more."""
+
+    def renew(self, worker: str, attempts: Sequence[Held]) -> set[int]:
+        """Extend leases and store counts; the jobs still held. Any other must be stopped by its worker."""
+
+    def keep_output(self, tails: Mapping[tuple[int, int], bytes]) -> None:
+        """Keep what the agents of (job, epoch) have printed so far."""
+
+    def finish(
+        self, work: Work, outcome: Outcome, tail: bytes = b"", obstacle: Obstacle | None = None
+    ) -> bool:
+        """Write how the attempt ended; False when the lease has moved on, and nothing was written.
+
+        With an obstacle, a returned job is not proposed again before the sweep finds it startable.
+        """
+
+    def startable(self, work: Work, following: int | None = None) -> Startable:
+        """After `finish`: what became startable, marked as proposed, less `following`, which Celery sends itself."""
+
+    def sweep_turn(self, interval_seconds: float) -> bool:
+        """Take the turn for a sweep; False when one ran less than half an interval ago."""
+
+    def sweep(self, hint_seconds: float) -> list[int]:
+        """One pass over what no event told; the jobs taken back from dead workers."""

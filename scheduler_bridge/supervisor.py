@@ -1,0 +1,227 @@
+"""Keep the Procfile's parts running; end them in order.
+
+Signals are only recorded; one loop owns the parts. A part that ends is started again after a growing delay.
+At the end those that make work stop first, then those that do it, then the page that shows it: each gets
+SIGTERM alone, so that it may end what it started, and its whole group SIGKILL when the grace is over. Parts
+have the death signal of `launch`, so a SIGKILL of the supervisor leaves none of them behind on Linux.
+
+Everything here belongs to the main thread: Python's signal handlers run there, and the death signal would
+come at the end of any other.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from scheduler_bridge.launch import launcher
+from scheduler_bridge.output import Output
+from scheduler_bridge.procfile import Backoff, Part
+
+STOP_GRACE_SECONDS = 30.0
+SHORT_GRACE_SECONDS = 2.0  # after a second Ctrl-C
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_ORDER = (("bridge", "beat"), (), ("web",))  # the empty place: every part that is not named
+
+
+class _Process:
+    """A part and its present process, if it has one."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.backoff = Backoff()
+        self.start_at = 0.0  # monotonic; when it is to be started, while it does not run
+        self.started_at = 0.0
+        self.child: subprocess.Popen[bytes] | None = None
+
+    def start(self, environment: Mapping[str, str], folder: Path, output: Output) -> None:
+        target = output.target(self.part.name)
+        self.child = subprocess.Popen(
+            launcher(self.part.command, death_signal=signal.SIGTERM),
+            stdin=subprocess.DEVNULL,
+            stdout=target,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment,
+        )
+        self.started_at = time.monotonic()
+        if not isinstance(target, int):
+            target.close()
+        output.follow(self.part.name, self.child.stdout)
+
+    def reap(self) -> int | None:
+        """Exit status when it has ended since the last look; what it left in its group is ended too."""
+        if self.child is None or self.child.poll() is None:
+            return None
+        status, pid = self.child.returncode, self.child.pid
+        self.child = None
+        _kill_group(pid)
+        self.backoff = self.backoff.after(time.monotonic() - self.started_at)
+        self.start_at = time.monotonic() + self.backoff.delay_seconds
+        return status
+
+    def terminate(self) -> None:
+        """SIGTERM to the main process alone: it knows what to do with its own."""
+        if self.child is not None:
+            self.child.terminate()
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group."""
+        if self.child is not None:
+            self.child.kill()  # has no group of its own yet in the first moment of its life
+            _kill_group(self.child.pid)
+            self.child.wait()
+
+
+class Supervisor:
+    """Runs `parts`; a context manager whose end stops them.
+
+    Each gets `environment` and works in `folder`. `grace_seconds` is how long one may take to stop.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        environment: Mapping[str, str],
+        output: Output,
+        *,
+        folder: Path,
+        grace_seconds: float = STOP_GRACE_SECONDS,
+    ) -> None:
+        self.interrupted = False  # a signal asked for the end
+        self._processes = [_Process(part) for part in parts]
+        self._environment = environment
+        self._output = output
+        self._folder = folder
+        self._grace_seconds = grace_seconds
+        self._signals, self._recorder = socket.socketpair()
+        self._recorder.setblocking(False)
+        self._handlers: dict[signal.Signals, object] = {}
+
+    def __enter__(self) -> Supervisor:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start all parts and take over SIGINT, SIGTERM, SIGHUP and SIGCHLD until `stop` has returned."""
+        handled = [signal.SIGINT, signal.SIGTERM, signal.SIGCHLD]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
+            handled.append(signal.SIGHUP)
+        self._handlers = {number: signal.signal(number, _noted) for number in handled}
+        # Python itself writes each signal's number there, at once: no signal is missed just before a wait.
+        signal.set_wakeup_fd(self._recorder.fileno(), warn_on_full_buffer=False)
+        self._start_due()
+
+    def run(self, until: Callable[[], bool] | None = None, *, every_seconds: float | None = None) -> None:
+        """Keep the parts running until a signal asks for the end or `until()` is true.
+
+        `until` is called after every event and, where given, at least every `every_seconds`.
+        """
+        while not self.interrupted and not (until and until()):
+            self._take_signals(self._until_next_start(every_seconds))
+            self._note_ended()
+            if not self.interrupted:
+                self._start_due()
+
+    def stop(self) -> None:
+        """End all parts in order, then give the signals back. A second SIGINT shortens the grace."""
+        named = {name for names in STOP_ORDER for name in names}
+        try:
+            for names in STOP_ORDER:
+                self._stop(
+                    [
+                        p
+                        for p in self._processes
+                        if p.part.name in names or not (names or p.part.name in named)
+                    ]
+                )
+        finally:
+            for process in self._processes:
+                process.kill()
+            self._output.finish()
+            self._give_signals_back()
+
+    def _give_signals_back(self) -> None:
+        if self._handlers:
+            signal.set_wakeup_fd(-1)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave us
+        self._handlers = {}
+
+    def _take_signals(self, timeout: float | None) -> bool:
+        """Wait for a signal, then take all there are; whether one of them asks for the end."""
+        ready, _, _ = select.select([self._signals], [], [], timeout)
+        taken = self._signals.recv(4096) if ready else b""
+        asked = any(number in ASKING for number in taken)
+        self.interrupted = self.interrupted or asked
+        return asked
+
+    def _until_next_start(self, every_seconds: float | None) -> float | None:
+        now = time.monotonic()
+        waits = [max(0.0, process.start_at - now) for process in self._processes if process.child is None]
+        return min([*waits, *([] if every_seconds is None else [every_seconds])], default=None)
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for process in self._processes:
+            if process.child is None and process.start_at <= now:
+                process.start(self._environment, self._folder, self._output)
+
+    def _note_ended(self) -> None:
+        for process in self._processes:
+            status = process.reap()
+            if status is not None:
+                delay = process.backoff.delay_seconds
+                self._output.say(f"{process.part.name} {_ending(status)}, starts again in {delay:.0f} s")
+
+    def _stop(self, processes: Sequence[_Process]) -> None:
+        alive = [process for process in processes if process.child is not None]
+        for process in alive:
+            process.terminate()
+        deadline = time.monotonic() + self._grace_seconds
+        while alive := self._still_alive(alive):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._kill(alive)
+                return
+            if self._take_signals(left) and self._grace_seconds > SHORT_GRACE_SECONDS:
+                self._grace_seconds = SHORT_GRACE_SECONDS
+                deadline = min(deadline, time.monotonic() + SHORT_GRACE_SECONDS)
+
+    def _still_alive(self, processes: Sequence[_Process]) -> list[_Process]:
+        for process in processes:
+            status = process.reap()
+            if status is not None:
+                self._output.say(f"{process.part.name} {_ending(status)}")
+        return [process for process in processes if process.child is not None]
+
+    def _kill(self, processes: Sequence[_Process]) -> None:
+        for process in processes:
+            self._output.say(f"{process.part.name} did not stop in time: killed")
+            process.kill()
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """A handler must exist for the signal to be recorded; there is nothing else to do in it."""
+
+
+def _ending(status: int) -> str:
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"

@@ -1,0 +1,122 @@
+"""The task that carries one job, and the bootstep that gives a worker its agents."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from typing import Any, ClassVar, cast
+
+from celery import Task, bootsteps
+
+from scheduler_bridge.dispatch.routes import MESSAGE_VERSION, RUN_JOB
+from scheduler_bridge.errors import SettingsError
+from scheduler_bridge.model.agents import Host
+from scheduler_bridge.wiring import build, database_url, owner_name
+from tasks.app import app, configuration, is_housekeeping, settings
+from tasks.events import EventBatches
+from tasks.host import AgentHost, Surroundings
+from tasks.leases import Leases
+from workers.timing import Timers
+
+log = logging.getLogger(__name__)
+
+TEND_SECONDS = 1.0
+
+Chain = list[dict[str, Any]] | None  # remaining links as Celery keeps them, last first
+
+
+class RunJob(Task[Any, Any]):
+    """The base of `run_job`: knows its worker's host."""
+
+    host: ClassVar[AgentHost | None] = None
+
+
+@app.task(name=RUN_JOB, base=RunJob, bind=True, ignore_result=True)
+def run_job(self: RunJob, job: int, version: int) -> str | None:
+    """Run one job on this host if its row allows it. Never raises for an agent's failure: that is a value."""
+    if version != MESSAGE_VERSION:
+        log.warning("job %d: message of version %s ignored; the sweep will propose it again", job, version)
+        return None
+    assert self.host is not None, "run_job belongs to a worker that has agents"
+    return self.host.run(job, following(cast(Chain, self.request.chain)))
+
+
+def following(rest: Chain) -> int | None:
+    """The job of the next link of a chain whose remaining links are `rest`."""
+    if rest and rest[-1]["task"] == RUN_JOB:
+        return int(rest[-1]["args"][0])
+    return None
+
+
+class HostStep(bootsteps.StartStopStep):
+    """Starts this host's agent pool and its keeper with the worker, and ends them in order before the threads end."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **_: Any) -> None:
+        self._stopped = threading.Event()
+
+    def include_if(self, worker: Any) -> bool:
+        """Housekeeping has no agents."""
+        return not is_housekeeping(worker)
+
+    def start(self, worker: Any) -> None:
+        """Build the host, report it, begin to tend it."""
+        if configuration is None:
+            raise SettingsError("no configuration folder: set SCHEDULER_BRIDGE_CONFIG")
+        parts = build(settings, app, "worker")
+        name = owner_name("worker", settings.host)
+        leases = Leases(parts.store, name, lease_seconds=settings.lease_seconds)
+        surroundings = Surroundings(
+            configuration.agent_types, configuration.folder, _agent_environment(), _timers()
+        )
+        host = Host(settings.host, worker.concurrency if settings.slots else 0)
+        self._host = AgentHost(host, name, parts.store, parts.proposals, surroundings, leases)
+        self._store = parts.store
+        self._host.report(time.monotonic())
+        RunJob.host = self._host
+        self._keeper = threading.Thread(target=self._tend, name="keeper", daemon=True)
+        self._keeper.start()
+
+    def stop(self, worker: Any) -> None:
+        """Return running jobs to the queue, end every agent."""
+        self._host.stop(settings.stop_grace_seconds)
+        self._stopped.set()
+        self._keeper.join(TEND_SECONDS)
+
+    def _tend(self) -> None:
+        while not self._stopped.wait(TEND_SECONDS):
+            try:
+                self._host.tend(time.monotonic())
+            except Exception:
+                log.exception("the host could not be tended", extra={"action": "tend_failed"})
+
+
+def _agent_environment() -> dict[str, str]:
+    """What agents inherit, and where they find configuration (C and PHP agents look under different names)."""
+    assert configuration is not None
+    folder = str(configuration.folder.resolve())
+    own = {name: value for name, value in os.environ.items() if not name.startswith("CELERY_")}
+    return own | {
+        "SYSCONFDIR": folder,
+        "FO_SYSCONFDIR": folder,
+        "DATABASE_URL": database_url(settings),
+        "SCHEDULER_BRIDGE_PYTHON": sys.executable,
+    }
+
+
+def _timers() -> Timers:
+    assert configuration is not None
+    timers = configuration.timers
+    return Timers(
+        death_seconds=timers.agent_death_seconds,
+        update_seconds=timers.agent_update_seconds,
+        update_number=timers.agent_update_number,
+    )
+
+
+app.steps["worker"].add(HostStep)
+app.steps["consumer"].add(EventBatches)

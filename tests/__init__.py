@@ -1,0 +1,1 @@
+"""Tests: unit (nothing needed), contract, integration (real servers), acceptance (the Procfile)."""

@@ -1,0 +1,28 @@
+"""pytest-celery's nodes as processes: what the other tests rest on."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from pytest_celery import CeleryTestSetup, CeleryTestWorker
+
+
+def test_a_worker_node_answers_and_comes_back_after_a_kill(celery_setup: CeleryTestSetup) -> None:
+    worker: CeleryTestWorker = celery_setup.worker
+    node = f"w1@{socket.gethostname()}"
+    assert celery_setup.app.control.ping(destination=[node], timeout=5) == [{node: {"ok": "pong"}}]
+    worker.kill()
+    assert worker.container.status == "exited"
+    worker.restart()
+    assert celery_setup.app.control.ping(destination=[node], timeout=5) == [{node: {"ok": "pong"}}]
+
+
+def test_each_worker_is_a_host_of_its_own(start_worker: Callable[..., CeleryTestWorker]) -> None:
+    first, second = start_worker("h1", slots=1), start_worker("h2", slots=3, queues="housekeeping")
+    assert "concurrency: 1 " in first.logs()
+    assert "concurrency: 3 " in second.logs()
+    assert [node.container.environment["SCHEDULER_BRIDGE_HOST"] for node in (first, second)] == ["h1", "h2"]
+    first.teardown()
+    assert first.container.wait() == 0
+    assert second.container.status == "running"

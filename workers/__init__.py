@@ -1,0 +1,1 @@
+"""An agent process and the conversation with it; knows no database and no Celery."""

@@ -1,0 +1,1 @@
+"""Licences in bytes: tags, texts, notices and references, named by SPDX identifiers."""

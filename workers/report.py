@@ -1,0 +1,52 @@
+"""What an agent tells about a job while it works: counts, texts and its own settings."""
+
+from __future__ import annotations
+
+from workers.messages import (
+    Email,
+    FromAgent,
+    Heart,
+    Heartbeat,
+    ItemsProcessed,
+    Malformed,
+    Special,
+    Text,
+    Version,
+)
+from workers.output import Output
+
+LARGEST_ITEMS = 2**31 - 1  # jq_itemsprocessed is an int4
+
+
+class Report:
+    """Written by the session's thread, read by any."""
+
+    def __init__(self) -> None:
+        self.items = 0
+        self.email: str | None = None
+        self.version: str | None = None
+        self.special = 0  # bits the agent has set for itself
+        self.output = Output()
+
+    def take(self, message: FromAgent) -> bool:
+        """Remember what a message says; True if it shows progress."""
+        match message:
+            case Text(text):
+                self.output.add(text)
+            case Heart(items, alive):
+                self.items = items
+                return alive is True
+            case ItemsProcessed(items):
+                self.items = min(self.items + items, LARGEST_ITEMS)
+                return True
+            case Heartbeat():
+                return True
+            case Malformed(line, why):
+                self.output.add(f"{line} ({why})")
+            case Email(text):
+                self.email = text
+            case Version(text):
+                self.version = text
+            case Special(mask, value):
+                self.special = self.special | mask if value else self.special & ~mask
+        return False
