@@ -57,27 +57,23 @@ class Scan:
         """Submits it."""
         self._reading = Reading(connection)
         self.stream = next(iter(submit(connection, scan_of(paths)).streams))
-        self.last = self.look()
+        self.last = self._read()  # the stream as it was last seen
         self.files = 0  # to be scanned; 0: not known yet
         self._give_up_at = time.monotonic() + START_SECONDS
 
-    def look(self) -> StreamReading:
-        """The stream as it is now."""
-        found = self._reading.stream(self.stream)
-        if found is None:
-            raise BridgeError(f"stream {self.stream} has been deleted")
-        self.last = found
-        return found
-
-    def progress(self) -> StreamReading:
-        """As `look`, with `files` brought up to date. Raises BridgeError when nothing starts."""
-        now = self.look()
-        if not self.files and any(job.agent_type == FIRST and job.ended for job in now.jobs):
+    def look(self) -> None:
+        """Bring `last` and `files` up to date. Raises BridgeError when nothing starts."""
+        self.last = self._read(self.last)
+        if not self.files and any(job.agent_type == FIRST and job.ended for job in self.last.jobs):
             self.files = self._reading.files_to_scan(self.stream)
-        if not any(job.epoch for job in now.jobs) and time.monotonic() > self._give_up_at:
-            first = now.jobs[0]
+        if not any(job.epoch for job in self.last.jobs) and time.monotonic() > self._give_up_at:
+            first = self.last.jobs[0]
             raise BridgeError(f"job {first.job} ({first.agent_type}) did not start: {reason(first)}")
-        return now
+
+    @property
+    def ended(self) -> bool:
+        """Whether no job is open any more."""
+        return not self.last.summary.open
 
     @property
     def failed(self) -> list[JobReading]:
@@ -95,3 +91,9 @@ class Scan:
         if text is None:
             raise BridgeError(f"stream {self.stream} has ended without a report")
         return text
+
+    def _read(self, before: StreamReading | None = None) -> StreamReading:
+        found = self._reading.stream(self.stream, before)
+        if found is None:
+            raise BridgeError(f"stream {self.stream} has been deleted")
+        return found

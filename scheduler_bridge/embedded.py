@@ -36,6 +36,7 @@ from scheduler_bridge.servers import (
 )
 
 NOBODYS_HOME = Path("/var/lib/scheduler-bridge-dev")  # outside private homes, which nobody cannot enter
+ADDRESSES = "addresses"  # file with the servers' URLs, while they run
 
 POSTGRES_SETTINGS: Mapping[str, str] = {
     "listen_addresses": LOOPBACK,
@@ -84,12 +85,35 @@ def services(root: Path, environment: Mapping[str, str]) -> Iterator[Services]:
     with ExitStack() as stack:
         database = None if given_database else stack.enter_context(postgres(root / "postgres"))
         broker = None if given_broker else stack.enter_context(valkey(root / "valkey"))
-        yield Services(
+        found = Services(
             database_url=database.url if database else str(given_database),
             redis_url=broker.url if broker else str(given_broker),
             database_is_ours=database is not None,
             servers=tuple(server for server in (database, broker) if server),
         )
+        if found.servers:
+            stack.enter_context(_announced(root, found))
+        yield found
+
+
+def announced(root: Path) -> dict[str, str]:
+    """DATABASE_URL and REDIS_URL of the servers that run below `root`; empty when none do."""
+    try:
+        lines = (root / ADDRESSES).read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    return dict(line.split("=", 1) for line in lines)
+
+
+@contextmanager
+def _announced(root: Path, found: Services) -> Iterator[None]:
+    """Write down where the servers are, for this user's other programs, as long as they run."""
+    addresses = root / ADDRESSES
+    write_private(addresses, "".join(f"{name}={url}\n" for name, url in found.environment.items()))
+    try:
+        yield
+    finally:
+        addresses.unlink(missing_ok=True)
 
 
 @contextmanager

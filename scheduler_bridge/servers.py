@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.launch import Identity, launcher
@@ -60,9 +61,8 @@ class Server:
 @contextmanager
 def claimed(folder: Path) -> Iterator[Claim]:
     """Hold `folder`, made where missing. Raises ServerError while another run holds it."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = folder.resolve()
-    with (folder / "lock").open("w") as lock:
+    with _lock_file(folder) as lock:
         _take(lock.fileno(), folder)
         password = folder / "password"
         if not password.exists() or not password.read_text():
@@ -70,6 +70,14 @@ def claimed(folder: Path) -> Iterator[Claim]:
         with reserved_port(_remembered(folder / "port")) as port:
             (folder / "port").write_text(str(port), "utf-8")
             yield Claim(folder, lock.fileno(), password.read_text(), port)
+
+
+def _lock_file(folder: Path) -> IO[str]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return (folder / "lock").open("w")
+    except OSError as error:  # often: made by a run of another user
+        raise ServerError(f"{folder} cannot be used: {error.strerror}") from error
 
 
 def _take(lock: int, folder: Path) -> None:

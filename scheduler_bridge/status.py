@@ -180,7 +180,7 @@ def _sentence(job: JobReading, read_at: datetime) -> str:
         case JobState.STARTED | JobState.CLAIMED if job.running:
             return f"{start} {_running(job, read_at)}"
         case _:
-            return f"{start} waits: {_why_waiting(job)}"
+            return f"{start} does not run: {_why_waiting(job)}"
 
 
 def _failure(job: JobReading) -> str:
@@ -193,7 +193,7 @@ def _running(job: JobReading, read_at: datetime) -> str:
         return "is run by another scheduler"
     place = f"on host {clean(job.host or '?')}, attempt {job.epoch}"
     if job.state is JobState.CLAIMED:
-        return f"is being started {place}{_ago(job.claimed_at, read_at)}"
+        return f"is being started {place}, claimed{_ago(job.claimed_at, read_at)}"
     paused = " but is paused" if job.text == "Paused" else ""
     return f"runs {place}, for {span(run_seconds(job, read_at) or 0)}, {job.items} items{paused}"
 

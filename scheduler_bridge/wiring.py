@@ -11,6 +11,7 @@ from celery import Celery
 from scheduler_bridge.bridge import Bridge
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.dispatch.canvas import Publisher
+from scheduler_bridge.embedded import announced
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.migrate import check_schema
 from scheduler_bridge.proposals import Proposals
@@ -53,17 +54,23 @@ def open_store(settings: Settings) -> PostgresStore:
 
 
 def database_url(settings: Settings) -> str:
-    """The database's address. Raises SettingsError where only `up` and `run` would start one."""
-    if settings.database_url is None:
-        raise SettingsError("DATABASE_URL is not set: name a database, or use `scheduler-bridge up`")
-    return settings.database_url
+    """The database's address, also of one that `up` runs here. Raises SettingsError where there is none."""
+    return _address(settings.database_url, settings, "DATABASE_URL")
 
 
 def redis_url(settings: Settings) -> str:
-    """The broker's address. Raises SettingsError where only `up` and `run` would start one."""
-    if settings.redis_url is None:
-        raise SettingsError("REDIS_URL is not set: name a broker, or use `scheduler-bridge up`")
-    return settings.redis_url
+    """The broker's address, also of one that `up` runs here. Raises SettingsError where there is none."""
+    return _address(settings.redis_url, settings, "REDIS_URL")
+
+
+def _address(given: str | None, settings: Settings, variable: str) -> str:
+    url = given or announced(settings.state_folder).get(variable)
+    if url is None:
+        state = settings.state_folder
+        raise SettingsError(
+            f"{variable} is not set and nothing runs in {state}: set it, or start `scheduler-bridge up`"
+        )
+    return url
 
 
 def build(settings: Settings, app: Celery, role: str) -> Parts:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from celery.signals import celeryd_after_setup
+import psycopg
+from celery.signals import beat_init, celeryd_after_setup, worker_init
 
 from scheduler_bridge.dispatch.application import make_application
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING, SWEEP, queues_of_host
+from scheduler_bridge.errors import SchemaError
+from scheduler_bridge.migrate import check_schema
 from scheduler_bridge.redis_url import redis_settings
-from scheduler_bridge.wiring import read_settings, redis_url
+from scheduler_bridge.wiring import database_url, read_settings, redis_url
+
+log = logging.getLogger(__name__)
 
 settings, configuration = read_settings()
 ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
@@ -36,6 +41,19 @@ def consume_own_queues(instance: Any, **_: Any) -> None:
     if not is_housekeeping(instance):
         names = sorted(configuration.agent_types) if configuration and settings.slots else []
         instance.app.amqp.queues.select(queues_of_host(settings.host, names))
+
+
+@worker_init.connect
+@beat_init.connect
+def refuse_another_schema(**_: Any) -> None:
+    """End with one line when the database is not at this version; one that is away is waited for elsewhere."""
+    try:
+        with psycopg.connect(database_url(settings), connect_timeout=5) as connection:
+            check_schema(connection)
+    except SchemaError as error:
+        raise SystemExit(f"scheduler-bridge: {error}") from error
+    except psycopg.OperationalError as error:
+        log.warning("the database cannot be reached: %s", error, extra={"action": "database_away"})
 
 
 def is_housekeeping(worker: Any) -> bool:

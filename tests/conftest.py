@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 import redis
+from celery import Celery
 from psycopg import sql
 from pytest_celery import CeleryTestBackend, CeleryTestBroker, CeleryTestWorker
 
@@ -65,9 +66,17 @@ def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 @pytest.fixture
-def environment(database: str, redis_url: str) -> dict[str, str]:
-    """The environment of a process of the project: ours on this test's database and broker."""
-    own = ("DATABASE_URL", "REDIS_URL", "PORT", "SCHEDULER_BRIDGE_", "FLOWER_", "CELERY_")
+def config_folder(tmp_path: Path) -> Path:
+    """A configuration folder without agents, at a path with a space."""
+    folder = tmp_path / "sys config"
+    (folder / "mods-enabled").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def environment(database: str, redis_url: str, config_folder: Path) -> dict[str, str]:
+    """The environment of a process of the project: ours on this test's database, broker and configuration."""
+    own = ("DATABASE_URL", "REDIS_URL", "PORT", "SCHEDULER_BRIDGE_", "FO_SYSCONFDIR", "FLOWER_", "CELERY_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
     return {
@@ -75,6 +84,8 @@ def environment(database: str, redis_url: str) -> dict[str, str]:
         "PATH": path,
         "DATABASE_URL": database,
         "REDIS_URL": redis_url,
+        "SCHEDULER_BRIDGE_CONFIG": str(config_folder),
+        "SCHEDULER_BRIDGE_PORT": "0",
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -85,7 +96,7 @@ def start_process(environment: dict[str, str], tmp_path: Path) -> Iterator[Calla
     started: list[ProcessBox] = []
 
     def start(name: str, command: list[str], *, ready_text: str = "", **variables: str) -> ProcessBox:
-        log = tmp_path / f"{name}.log"
+        log = tmp_path / f"{name}.{len(started)}.log"
         box = ProcessBox(command, {**environment, **variables}, log, name=name, ready_text=ready_text).start()
         started.append(box)
         box.ready()
@@ -104,9 +115,8 @@ def start_worker(environment: dict[str, str], tmp_path: Path) -> Iterator[Callab
     def start(
         name: str = "w1", *, slots: int = 2, queues: str | None = None, **variables: str
     ) -> CeleryTestWorker:
-        box = WorkerBox(
-            {**environment, **variables}, tmp_path / f"{name}.log", name=name, slots=slots, queues=queues
-        )
+        log = tmp_path / f"{name}.{len(nodes)}.log"
+        box = WorkerBox({**environment, **variables}, log, name=name, slots=slots, queues=queues)
         box.start()
         nodes.append(CeleryTestWorker(box, app=None))
         assert box.ready()
@@ -124,6 +134,19 @@ def celery_setup_cls() -> type[BridgeSetup]:
 
 
 @pytest.fixture
+def celery_setup_app(
+    celery_setup_cls: type[BridgeSetup],
+    celery_setup_config: dict[str, Any],
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Celery:
+    """The project's app in this process, to publish and to ask workers with; it runs no task here."""
+    for name in ("DATABASE_URL", "REDIS_URL"):  # read when `tasks` is imported for the first time
+        monkeypatch.setenv(name, environment[name])
+    return celery_setup_cls.create_setup_app(celery_setup_config, "tasks")
+
+
+@pytest.fixture
 def celery_broker(redis_url: str) -> CeleryTestBroker:
     """The broker node."""
     return CeleryTestBroker(BrokerBox(redis_url))
@@ -136,7 +159,9 @@ def celery_backend(redis_url: str) -> CeleryTestBackend:
 
 
 @pytest.fixture
-def celery_worker(start_worker: Callable[..., CeleryTestWorker], celery_setup_app: Any) -> CeleryTestWorker:
+def celery_worker(
+    start_worker: Callable[..., CeleryTestWorker], celery_setup_app: Celery
+) -> CeleryTestWorker:
     """One worker with two slots, ready."""
     node = start_worker("w1")
     node._app = celery_setup_app

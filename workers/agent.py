@@ -105,12 +105,12 @@ class Agent:
         """Throw away what a waiting agent has printed between two jobs, a second OK above all; False: it
         cannot be given another job, since it has ended or does not stop printing."""
         for _ in range(CHATTER_READS):
+            while self.conversation.next_message() is not NEED_DATA:
+                pass
             data = self.process.read()
             if data is None:
                 return self.process.exit_status() is None
             if not data:
                 return False
             self.conversation.receive(data)
-            while self.conversation.next_message() is not NEED_DATA:
-                pass
         return False

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from workers.process import PEEK_SECONDS, AgentProcess
 
-FLOOD_BYTES = 4 * 1024 * 1024  # read from one agent within a second; about 5 % of a core to look through
+FLOOD_BYTES = 16 * 1024 * 1024  # read from one agent within a second; up to a tenth of a core to look through
+MESSAGE_BYTES = 400  # of plain output cost as much as one message: some 40,000 messages a second
 AFTER_END_BYTES = 1024 * 1024  # a pipe's largest size: what a dead agent can have left behind
 LONGEST_WAIT_SECONDS = 3600.0
 
@@ -41,7 +42,7 @@ class Channel:
         self._output_open = True
         self._wanted = True  # the session wants output
         self._registered = False  # for output
-        self._read_bytes = 0  # within the second that ends at _second_ends
+        self._read_bytes = 0  # and the weight of messages, within the second that ends at _second_ends
         self._second_ends = 0.0
         self._wake_fd = -1
         self._poll = select.poll()
@@ -91,6 +92,10 @@ class Channel:
         if process.pidfd is None:
             exited = process.exit_status() is not None
         return Arrival(data, end_of_output, woken, exited)
+
+    def charge(self, messages: int) -> None:
+        """What has been read contained so many messages."""
+        self._read_bytes += messages * MESSAGE_BYTES
 
     def rest(self) -> Iterator[bytes]:
         """What an agent that has ended left in the pipe; others may hold it open and go on writing."""

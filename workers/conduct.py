@@ -16,7 +16,7 @@ from scheduler_bridge.model.agents import Special as Flag
 from scheduler_bridge.model.jobs import Ending, Outcome, Work
 from workers.agent import Agent
 from workers.channel import Channel
-from workers.lifecycle import AgentEvent
+from workers.lifecycle import AgentEvent, AgentState
 from workers.messages import (
     Bye,
     Close,
@@ -78,7 +78,16 @@ class Conduct:
                 if isinstance(message, Special):
                     self.timing.watch.enable(not self._may_be_silent(), time.monotonic())
 
-    def start(self) -> None:
+    def begin(self) -> None:
+        """A warm agent is ready before it has said anything in this session."""
+        if (
+            self._agent.state is AgentState.READY
+            and self.timing.phase is Phase.STARTING
+            and not self.timing.paused
+        ):
+            self._start()
+
+    def _start(self) -> None:
         """The agent is ready: the claim becomes a start, if it is still ours."""
         pre_2_0 = self._agent.conversation.dialect is Dialect.PRE_2_0
         if not self._started(self._agent.process.pid):
@@ -98,7 +107,7 @@ class Conduct:
     def _ready(self) -> None:
         match self.timing.phase:
             case Phase.STARTING:
-                self.start()
+                self._start()
             case Phase.WORKING if self._lines:
                 self._give(self._lines.popleft())
             case Phase.WORKING:
@@ -182,10 +191,9 @@ class Conduct:
 
     def obey(self, order: Order) -> None:
         """Carry out an order, or ignore it where it comes too late."""
-        if self.timing.phase is Phase.CLOSING:
-            self._settle(Ending.COMPLETED)  # nothing but the final count is lost
-            return
         match order:
+            case Stop() | Abandon() | Kill() if self.timing.phase is Phase.CLOSING:
+                self._settle(Ending.COMPLETED)  # nothing but the final count is lost
             case Stop():
                 self._stop()
             case Abandon():
@@ -219,6 +227,7 @@ class Conduct:
             self.timing.resume(time.monotonic())
             self._channel.listen(True)
             self._agent.process.resume()
+            self.begin()
 
     def _set_verbosity(self, level: int) -> None:
         if self.timing.phase is Phase.STARTING:

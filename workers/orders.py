@@ -75,8 +75,13 @@ class Inbox:
                 os.write(self._pipe[1], b"!")
             return self._pipe[0]
 
+    @property
+    def waiting(self) -> bool:
+        """There are orders: the descriptor is readable."""
+        return bool(self._orders)
+
     def take(self) -> list[Order]:
-        """All orders in the sequence they were given; only when the descriptor is readable."""
+        """All orders in the sequence they were given; only while some are waiting."""
         with self._lock:
             assert self._pipe is not None
             os.read(self._pipe[0], 1)

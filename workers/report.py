@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workers.grammar import LARGEST_ITEMS
 from workers.messages import (
     Email,
     FromAgent,
@@ -14,8 +15,6 @@ from workers.messages import (
     Version,
 )
 from workers.output import Output
-
-LARGEST_ITEMS = 2**31 - 1  # jq_itemsprocessed is an int4
 
 
 class Report:

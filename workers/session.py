@@ -14,7 +14,6 @@ from scheduler_bridge.model.jobs import Outcome, Work
 from workers.agent import Agent
 from workers.channel import Channel
 from workers.conduct import Conduct
-from workers.lifecycle import AgentState
 from workers.orders import Inbox, Order
 from workers.protocol import NEED_DATA
 from workers.timing import Timers
@@ -69,8 +68,9 @@ class Session:
         conduct = self._conduct
         try:
             self._channel.wake_by(self._inbox.open())
-            if self._agent.state is AgentState.READY:
-                conduct.start()
+            if self._inbox.waiting:
+                self._obey()
+            conduct.begin()
             while conduct.outcome is None:
                 self._turn()
             return conduct.outcome
@@ -100,6 +100,8 @@ class Session:
             conduct.look_at_timers(time.monotonic())
 
     def _hear(self, data: bytes) -> None:
+        if self._conduct.outcome is not None:
+            return
         self._conduct.timing.watch.heard(time.monotonic())
         self._agent.conversation.receive(data)
         self._take_messages()
@@ -112,8 +114,11 @@ class Session:
     def _take_messages(self) -> None:
         conduct = self._conduct
         conversation = self._agent.conversation
+        taken = 0
         while conduct.outcome is None and (message := conversation.next_message()) is not NEED_DATA:
             conduct.take(message)
+            taken += 1
+        self._channel.charge(taken)
 
     def _obey(self) -> None:
         for order in self._inbox.take():

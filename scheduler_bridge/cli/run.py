@@ -65,18 +65,18 @@ def _follow(fleet: LocalFleet, scan: Scan) -> bool:
         _tell(f"Flower is at {fleet.web_address}")
         with progress_view() as show:
             supervisor.run(until=lambda: _ended(fleet, scan, show), every_seconds=LOOK_SECONDS)
-        if not scan.last.summary.open and not scan.failed:
+        if scan.ended and not scan.failed:
             _print_report(scan.report())
             _tell("stopping")
-    return not scan.last.summary.open
+    return scan.ended
 
 
 def _ended(fleet: LocalFleet, scan: Scan, show: Show) -> bool:
     if server := fleet.services.ended():
         raise BridgeError(f"{server} has ended")
-    now = scan.progress()
-    show(now, scan.files)
-    return not now.summary.open
+    scan.look()
+    show(scan.last, scan.files)
+    return scan.ended
 
 
 def _print_report(text: str) -> None:

@@ -1,7 +1,7 @@
 """Fragments become Celery's canvas and go out, each once.
 
-Three shapes and no more: a task, a chain of tasks, a chord of tasks and chains with one plain body. Nothing nests and no
-group follows a group: nested chords can stop publisher and worker for good, a group behind a group runs jobs many
+Three shapes and no more: a task, a chain of tasks, a chord of tasks and chains with one plain body. Nothing nests and
+no group follows a group: nested chords can stop publisher and worker for good, a group behind a group runs jobs many
 times, and a chain's message grows by 352 bytes a remaining link (all measured).
 """
 

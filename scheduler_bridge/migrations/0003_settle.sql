@@ -46,12 +46,15 @@ declare
     v_texts text[];
     v_reasons text[];
 begin
-    with verdict as (
-        (select distinct on (r.job) r.job, r.endtext, r.reason
-         from unnest(p_jobs, p_texts, p_reasons) as r (job, endtext, reason) order by 1, 2, 3)
+    with root as (
+        select distinct on (r.job) r.job, r.endtext, r.reason
+        from unnest(p_jobs, p_texts, p_reasons) as r (job, endtext, reason) join open_job o on o.job = r.job
+        where o.worker is null order by 1, 2, 3
+    ), verdict as (
+        select root.job, root.endtext, root.reason from root
         union all
         select d.job, 'dependency failed', 'prerequisite ' || d.cause || ' failed'
-        from dependents_of(p_jobs) d where d.job <> all (p_jobs)
+        from dependents_of(array(select root.job from root)) d where d.job not in (select root.job from root)
     ), held as (
         select o.job from open_job o where o.job in (select verdict.job from verdict) and o.worker is null
         order by o.job for update skip locked
@@ -78,14 +81,13 @@ create function fail_dependents(p_job int) returns void
 language plpgsql set search_path from current as $$
 declare
     v_jobs int[];
+    v_reasons text[];
 begin
-    perform lock_jobs(p_job || array(select d.job from dependents_of(array[p_job]) d));
-    select array_agg(e.job) into v_jobs from edge e where e.needs = p_job;
+    select array_agg(d.job), array_agg('prerequisite ' || d.cause || ' failed') into v_jobs, v_reasons
+    from dependents_of(array[p_job]) d;
+    perform lock_jobs(p_job || v_jobs);
     if v_jobs is not null then
-        perform fail_jobs(
-            v_jobs, array_fill('dependency failed'::text, array[cardinality(v_jobs)]),
-            array_fill('prerequisite ' || p_job || ' failed', array[cardinality(v_jobs)])
-        );
+        perform fail_jobs(v_jobs, array_fill('dependency failed'::text, array[cardinality(v_jobs)]), v_reasons);
     end if;
 end
 $$;

@@ -25,7 +25,7 @@ begin
             jq_endtext = case p_ending when 'completed' then 'Completed' else 'Failed' end,
             jq_schedinfo = null, jq_itemsprocessed = p_items
         where q.jq_pk = p_job and q.jq_endtime is null;
-        if p_ending = 'failed' then
+        if p_ending = 'failed' and exists (select from jobqueue q where q.jq_pk = p_job and q.jq_end_bits >= 2) then
             perform fail_dependents(p_job);
         end if;
         perform forget_jobs(array[p_job]);
@@ -103,6 +103,7 @@ declare
     v attempt;
     v_bits int;  -- null: the row has not ended
     v_dependents int[];
+    v_ready int[];
     v_freed int[];
 begin
     perform set_config('synchronous_commit', 'off', true);
@@ -115,11 +116,12 @@ begin
         if v_dependents is not null then
             perform lock_jobs(v_dependents);
             delete from edge e where e.needs = p_job and e.job = any (v_dependents);
-            perform make_ready(satisfied(v_dependents));
-            -- Whoever carried a follower's hint is gone, unless it is this chain and its next link.
+            v_ready := satisfied(v_dependents);
+            perform make_ready(v_ready);
+            -- Whoever carried the hint of what was not ready is gone, unless it is this chain and its next link.
             update open_job o set proposed_at = case o.job when p_next then now() end
-            where o.job = any (v_dependents) and o.ready and o.worker is null
-              and (o.job = p_next or (o.proposed_at is not null and cardinality(v_dependents) = 1));
+            where o.worker is null
+              and ((o.job = p_next and o.job = any (v_dependents) and o.ready) or (o.job = any (v_ready) and o.proposed_at is not null));
         end if;
     end if;
     v_freed := release(v.agent_type, v.host) || (v_dependents)[:p_window];

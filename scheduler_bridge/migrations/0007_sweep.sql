@@ -106,7 +106,7 @@ begin
     ) s;
     update progress set
         foreign_slice = case when v.foreign_slice + v_max / p_slices + 1 >= v_max then 0 else v.foreign_slice + v_max / p_slices + 1 end,
-        mirror_slice = coalesce(v_jobs[cardinality(v_jobs)], 0);
+        mirror_slice = coalesce((select v_jobs[cardinality(v_jobs)] where v_jobs[cardinality(v_jobs)] < (select max(job) from open_job)), 0);
     return case when v_jobs is null then '{}' else compare(v_jobs) end;
 end
 $$;

@@ -1,8 +1,8 @@
 """Leases: who may act on a job, and until when a holder may believe it.
 
-The database's clock decides when a lease has expired. A holder cannot read that clock between renewals, so it counts on
-its own monotonic clock from the moment *before* it asked: what it believes then ends no later than the database's truth,
-and a holder that cannot reach the database stops its agent before anybody else may start one.
+The database's clock decides when a lease has expired. A holder cannot read that clock between renewals, so it
+counts on its own monotonic clock from the moment *before* it asked: what it believes then ends no later than the
+database's truth, and a holder that cannot reach the database stops its agent before anybody else may start one.
 """
 
 from __future__ import annotations

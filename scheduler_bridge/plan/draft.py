@@ -28,7 +28,7 @@ class Draft:
         )
 
     def freeze(self) -> None:
-        """Make the value of this part from the values of its parts."""
+        """Make the value of this part from the values of its parts, and let go of them."""
         raise NotImplementedError
 
 
@@ -75,6 +75,7 @@ class DraftSeries(Draft):
     def freeze(self) -> None:
         self.smallest = min([part.smallest for part in self.parts])
         self.frozen = Series(tuple([part.frozen for part in self.parts]))
+        self.parts.clear()
 
 
 class DraftParallel(Draft):
@@ -106,6 +107,7 @@ class DraftParallel(Draft):
         ordered = sorted(self.parts, key=attrgetter("smallest"))
         self.smallest = ordered[0].smallest
         self.frozen = Parallel(tuple([part.frozen for part in ordered]))
+        self.parts.clear()
 
 
 Around: TypeAlias = DraftSeries | DraftParallel
@@ -140,10 +142,16 @@ def _cover_of(part: Draft) -> tuple[Draft, DraftSeries]:
 
 
 def frozen(root: Draft) -> Plan:
-    """The plan that a complete draft stands for."""
+    """The plan that a complete draft stands for.
+
+    The draft is taken apart on the way: parts that refer to each other would be garbage that only the collector can
+    find, and the more there is of it while the plan is made the more often it runs.
+    """
     outside_in = [root]
     for part in outside_in:
         outside_in.extend(part.parts)
-    for part in reversed(outside_in):
+    while outside_in:
+        part = outside_in.pop()
         part.freeze()
+        part.cover = None
     return root.frozen

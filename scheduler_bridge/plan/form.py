@@ -54,7 +54,7 @@ class Form:
 
     def add(self, job: int, needs: Iterable[int]) -> None:
         """Add a job whose prerequisites have been added; others among `needs` are ignored."""
-        prerequisites = [self._runs[need] for need in needs if need in self._runs]
+        prerequisites = [there for need in needs if (there := self._runs.get(need))]
         run = self._runs[job] = DraftRun(job, len(self._runs))
         if self._root is None:
             self._root = run
@@ -66,6 +66,7 @@ class Form:
 
     def plan(self) -> Plan | None:
         """The tree as a value; None when there are no jobs. Nothing may be added afterwards."""
+        self._runs.clear()
         return None if self._root is None else frozen(self._root)
 
     def _place(self, run: DraftRun, latest_first: Sequence[Draft]) -> None:

@@ -54,10 +54,9 @@ def _not_expressed(found: Plan | None, needs: Needs) -> tuple[tuple[int, int], .
     """The dependencies that the two walks of the plan do not agree on."""
     forth = {job: number for number, job in enumerate(jobs_of(found))}
     back = {job: number for number, job in enumerate(jobs_of(found, mirrored=True))}
-    cross = [
-        (job, need)
-        for job, prerequisites in needs.items()
-        for need in prerequisites
+    return tuple(
+        (need, job)
+        for job in sorted(needs)
+        for need in sorted(needs[job])
         if need not in forth or forth[need] > forth[job] or back[need] > back[job]
-    ]
-    return tuple((need, job) for job, need in sorted(cross))
+    )

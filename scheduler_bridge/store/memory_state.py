@@ -121,7 +121,7 @@ class MemoryState:
 
     def settle(self, jobs: Iterable[int]) -> None:
         """Fail what can never start, make ready what waits for nothing."""
-        unclaimed = [job for job in jobs if job in self.open and self.open[job].worker is None]
+        unclaimed = [job for job in jobs if self.is_free(job)]
         self.fail({job: why for job in unclaimed if (why := self._verdict(self.open[job]))})
         for job in unclaimed:
             row, found = self.queue.rows.get(job), self.open.get(job)
@@ -130,19 +130,22 @@ class MemoryState:
                 if not found.ready and not found.needs:
                     found.ready, found.obstacle, found.subject = True, None, None
 
+    def is_free(self, job: int) -> bool:
+        """Whether it is open and nobody has claimed it."""
+        return job in self.open and self.open[job].worker is None
+
     def fail(self, verdicts: Mapping[int, tuple[str, str]]) -> None:
         """End jobs as failed, by text of the row and reason, and what depends on them."""
-        doomed = dict(verdicts)
-        reached = list(verdicts)
+        doomed = {job: why for job, why in verdicts.items() if self.is_free(job)}
+        reached = list(doomed)
         while reached:
             cause = reached.pop()
             for job in self.dependents(cause):
-                if job not in doomed and self.open[job].worker is None:
+                if job not in doomed and self.is_free(job):
                     doomed[job] = "dependency failed", f"prerequisite {cause} failed"
                     reached.append(job)
         for job, (endtext, reason) in doomed.items():
-            if job in self.open and self.open[job].worker is None:
-                self._end_as_failed(job, endtext, reason)
+            self._end_as_failed(job, endtext, reason)
 
     def fail_dependents(self, job: int) -> None:
         """Fail what depends on a failed job, at any depth."""

@@ -24,7 +24,7 @@ def end(state: MemoryState, job: int, outcome: Outcome) -> None:
         row.bits |= 1 if completed else FAILED_BITS
         row.endtext = "Completed" if completed else "Failed"
     state.open.pop(job, None)
-    if outcome.ending is Ending.FAILED:
+    if row and row.failed:
         state.fail_dependents(job)
 
 

@@ -73,6 +73,7 @@ select now(), j.job_name, j.job_priority, j.job_queued from public.job j where j
 
 -- jobs --
 -- Jobs by number, and those of a stream above a number: the row, what the bridges remember of it, its last attempt.
+-- `exclusive_next` is no obstacle but a turn.
 with wanted as (
     select q.jq_pk as job from public.jobqueue q where q.jq_job_fk = %(stream)s::int and q.jq_pk > %(above)s::int
     union
@@ -80,7 +81,8 @@ with wanted as (
 )
 select q.jq_pk, q.jq_job_fk, q.jq_type, coalesce(q.jq_itemsprocessed, 0),
        case when q.jq_starttime < '9999-12-31' then q.jq_starttime end, q.jq_endtime, coalesce(q.jq_endtext, ''), q.jq_end_bits,
-       nullif(q.jq_host, ''), q.jq_type = 'command', o.job is not null, o.worker, o.proposed_at, o.obstacle, coalesce(o.subject, ''),
+       nullif(q.jq_host, ''), q.jq_type = 'command', o.job is not null, o.worker, o.proposed_at,
+       nullif(o.obstacle, 'exclusive_next'), coalesce(o.subject, ''),
        o.refused_at, coalesce(a.epoch, 0), a.host, a.claimed_at, a.started_at, coalesce(a.reason, '')
 from wanted w join public.jobqueue q on q.jq_pk = w.job
 left join scheduler_bridge.open_job o on o.job = w.job
@@ -103,11 +105,11 @@ select w.job, b.kind, coalesce(b.subject, '')
 from waiting w cross join lateral scheduler_bridge.obstacle(w.job, null) b
 where w.place <= %(live)s::int and b.kind is not null
 union all
-select w.job, case when w.ready then w.obstacle else 'needs' end,
+select w.job, case when w.ready then nullif(w.obstacle, 'exclusive_next') else 'needs' end,
        coalesce(case when w.ready then w.subject else (
            select left(string_agg(e.needs::text, ', ' order by e.needs), 200) from scheduler_bridge.edge e where e.job = w.job
        ) end, '')
-from waiting w where w.place > %(live)s::int and (w.obstacle is not null or not w.ready)
+from waiting w where w.place > %(live)s::int and (w.obstacle <> 'exclusive_next' or not w.ready)
 
 -- blocker --
 -- The prerequisite that holds a job up: one that does not exist, or has failed, or the first that has not ended.

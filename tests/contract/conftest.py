@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import psycopg
 import pytest
 
-from tests.contract.queues import MemorySide, PostgresSide, Queue, configure
+from tests.contract.queues import MemorySide, PostgresSide, Queue, configure, emptied
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres_server: str) -> Iterator[tuple[str, psycopg.Connection[Any]]]:
+    """URL of one database for many tests, and a connection; a copy for each would cost ten times the test."""
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as maintenance:
+        maintenance.execute("create database contract template template_bridge")
+    url = f"{postgres_server}/contract"
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield url, connection
+
+
+@pytest.fixture
+def contract_database(shared_database: tuple[str, psycopg.Connection[Any]]) -> str:
+    """Its URL, with nothing in it."""
+    url, connection = shared_database
+    emptied(connection)
+    return url
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -17,7 +37,8 @@ def make_queue(request: pytest.FixtureRequest) -> Iterator[Callable[..., Queue]]
     def make(*, window: int = 0) -> Queue:
         if request.param == "memory":
             return MemorySide(window=window)
-        url, connection = request.getfixturevalue("database"), request.getfixturevalue("connection")
+        url, connection = request.getfixturevalue("shared_database")
+        emptied(connection)
         made.append(PostgresSide(url, connection, window=window))
         return made[-1]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
@@ -16,9 +17,24 @@ from scheduler_bridge.store.memory import MemoryStore
 from scheduler_bridge.store.memory_queue import Row
 from scheduler_bridge.store.port import JobStore
 from scheduler_bridge.store.postgres import PostgresStore
-from tests.builders import Inserted, JobRow, StreamRow, a_stream, insert, insert_dependency
+from tests.builders import Inserted, JobRow, StreamRow, a_stream, insert
 
 COLUMNS = {"start": "jq_starttime", "end": "jq_endtime", "endtext": "jq_endtext", "bits": "jq_end_bits"}
+EMPTY = """
+    delete from public.job;
+    alter sequence public.job_job_pk_seq restart;
+    alter sequence public.jobqueue_jq_pk_seq restart;
+    delete from scheduler_bridge.stream;
+    delete from scheduler_bridge.open_job;
+    delete from scheduler_bridge.unplanned;
+    delete from scheduler_bridge.edge;
+    delete from scheduler_bridge.attempt;
+    delete from scheduler_bridge.output;
+    delete from scheduler_bridge.agent_type;
+    delete from scheduler_bridge.host;
+    delete from scheduler_bridge.progress;
+    insert into scheduler_bridge.progress default values;
+"""
 CLOCKS = {  # every time that scheduler-bridge remembers and decides by
     "stream": ["leased_until"],
     "open_job": ["proposed_at", "refused_at"],
@@ -100,7 +116,7 @@ class Queue(Protocol):
 
 def agent_type(name: str, maximum: int | None = None, special: Special | None = None) -> AgentType:
     """A configured agent type that no test starts."""
-    return AgentType(name, (name,), None, maximum, frozenset({special} if special else ()))  # type: ignore[arg-type]
+    return AgentType(name, (name,), Path(name), maximum, frozenset({special} if special else ()))
 
 
 PLAIN = ("unpack", "license", "copyright", "report")
@@ -117,8 +133,18 @@ HOSTS = (Host("h1", 2), Host("h2", 3))
 def configure(store: JobStore) -> None:
     """Agent types and hosts of the tests; each host runs everything and has just reported."""
     store.publish_configuration(TYPES, HOSTS)
+    report(store)
+
+
+def report(store: JobStore) -> None:
+    """Every host reports."""
     for host in HOSTS:
         store.register_host(host, f"worker@{host.name}", [one.name for one in TYPES])
+
+
+def emptied(connection: psycopg.Connection[Any]) -> None:
+    """Take everything out of a database."""
+    connection.execute(EMPTY)
 
 
 class MemorySide:
@@ -170,7 +196,9 @@ class MemorySide:
         self._now += timedelta(seconds=seconds)
 
     def ledger(self, job: int) -> list[Entry]:
-        found = sorted((epoch, one) for (number, epoch), one in self._memory.attempts.items() if number == job)
+        found = sorted(
+            (epoch, one) for (number, epoch), one in self._memory.attempts.items() if number == job
+        )
         return [
             Entry(epoch, one.worker, one.host, one.ending.value if one.ending else None, one.reason)
             for epoch, one in found
@@ -183,9 +211,7 @@ class MemorySide:
         return self._queue.insert_stream(priority=stream.priority, user=stream.user, group=stream.group)
 
     def _insert(self, inserted: Inserted, job: JobRow, number: int | None) -> int:
-        needs: list[int | None] = [
-            inserted[need] if isinstance(need, str) else need for need in job.needs
-        ]
+        needs: list[int | None] = [inserted[need] if isinstance(need, str) else need for need in job.needs]
         row = Row(inserted.stream, job.agent_type, job.args, job.cmd_args, job.host, needs)
         return self._queue.insert_job(row, number)
 
@@ -215,7 +241,9 @@ class PostgresSide:
             yield insert(transaction, stream)
 
     def depend(self, job: int, needs: int | None) -> None:
-        insert_dependency(self._connection, job, needs)  # type: ignore[arg-type]
+        self._connection.execute(
+            "insert into public.jobdepends (jdep_jq_fk, jdep_jq_depends_fk) values (%s, %s)", [job, needs]
+        )
 
     def undepend(self, job: int, needs: int) -> None:
         self._connection.execute(
@@ -224,15 +252,16 @@ class PostgresSide:
 
     def read(self, job: int) -> Found:
         cursor = self._connection.execute(
-            "select jq_starttime = '9999-12-31', jq_starttime, jq_endtime, jq_endtext, jq_end_bits,"
-            " jq_itemsprocessed, jq_schedinfo from public.jobqueue where jq_pk = %s",
+            "select jq_starttime, jq_endtime, jq_endtext, jq_end_bits, jq_itemsprocessed, jq_schedinfo"
+            " from public.jobqueue where jq_pk = %s",
             [job],
         )
-        return Found(*cursor.fetchall()[0][1:])
+        return Found(*cursor.fetchall()[0])
 
     def change(self, job: int, **columns: object) -> None:
         changes = sql.SQL(", ").join(
-            sql.SQL("{} = {}").format(sql.Identifier(COLUMNS[name]), sql.Placeholder(name)) for name in columns
+            sql.SQL("{} = {}").format(sql.Identifier(COLUMNS[name]), sql.Placeholder(name))
+            for name in columns
         )
         statement = sql.SQL("update public.jobqueue set {} where jq_pk = %(job)s").format(changes)
         self._connection.execute(statement, {"job": job, **columns})
@@ -256,7 +285,8 @@ class PostgresSide:
 
     def ledger(self, job: int) -> list[Entry]:
         cursor = self._connection.execute(
-            "select epoch, worker, host, ending, reason from scheduler_bridge.attempt where job = %s order by epoch",
+            "select epoch, worker, host, ending, reason from scheduler_bridge.attempt"
+            " where job = %s order by epoch",
             [job],
         )
         return [Entry(*row) for row in cursor]

@@ -9,7 +9,7 @@ from scheduler_bridge.model.jobs import Ending, Outcome, Work
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
 from scheduler_bridge.store.port import JobStore, Line
 from tests.builders import Inserted, StreamRow
-from tests.contract.queues import Queue
+from tests.contract.queues import Queue, report
 
 COMPLETED = Outcome(Ending.COMPLETED)
 FAILED = Outcome(Ending.FAILED, reason="it broke")
@@ -73,8 +73,12 @@ def done(store: JobStore, job: int, outcome: Outcome = COMPLETED, host: str = "h
     return ended(store, running(store, job, host), outcome)
 
 
-def swept(queue: Queue) -> list[list[int]]:
-    """A sweep of everything, as `Sweep` does it; the lines it publishes. Ten seconds and more have passed."""
-    queue.pass_time(11)
+def swept(queue: Queue, seconds: float = 11) -> list[list[int]]:
+    """A sweep of all rows after some time, as `Sweep` does it; the lines it publishes.
+
+    After ten seconds refusals are looked at again, after 30 leases have expired, after 60 hints are lost.
+    """
+    queue.pass_time(seconds)
+    report(queue.store)
     queue.store.sweep(60)
     return plan(queue.store) + numbers(queue.store.top_up())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -87,8 +88,8 @@ class TestSurroundings:
     def test_agents_do_not_inherit_each_others_pipes(self) -> None:
         first, second = start("never_ready"), start("never_ready")
         try:
-            ends = {os.readlink(f"/proc/self/fd/{fd}") for fd in (first.stdin, first.stdout)}
-            theirs = {os.readlink(entry) for entry in Path(f"/proc/{second.pid}/fd").iterdir()}
+            ends = {Path(f"/proc/self/fd/{fd}").readlink() for fd in (first.stdin, first.stdout)}
+            theirs = {entry.readlink() for entry in Path(f"/proc/{second.pid}/fd").iterdir()}
             assert not ends & theirs
         finally:
             assert first.end(GRACE) and second.end(GRACE)
@@ -124,12 +125,8 @@ class TestProgramsThatCannotBeStarted:
 
     def test_no_descriptors_left(self, tmp_path: Path) -> None:
         program = a_program(tmp_path, "#!/bin/sh\n")
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1 + max(map(int, open_descriptors())), hard))
-        try:
+        with no_descriptors_left():
             assert why(program, tmp_path) == "Too many open files"
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class TestTheStopLadder:
@@ -185,6 +182,23 @@ class TestTheStopLadder:
         os.waitpid(process.pid, 0)
         assert process.exit_status() == ExitStatus(255, False)
         assert process.end(GRACE)
+
+
+@contextlib.contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """Everything this process may open is open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in taken:
+            os.close(fd)
 
 
 def why(program: str, folder: Path, *words: str) -> str:

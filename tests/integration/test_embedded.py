@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -145,6 +146,37 @@ def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path, monkeypatch:
         pytest.raises(ServerError, match="is in use by another run"),
         valkey(tmp_path),
     ):
+        pass
+
+
+def test_without_the_wheels_the_servers_on_path_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    with valkey(tmp_path / "wheel") as server:
+        (programs / "redis-server").symlink_to(Path(f"/proc/{server.process.pid}/exe").readlink())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(programs))
+    with valkey(tmp_path / "path") as server, redis.Redis.from_url(server.url) as client:
+        assert client.ping()
+
+
+def test_without_any_server_the_variable_to_set_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with (
+        pytest.raises(ServerError, match="no valkey-server on this machine: set REDIS_URL"),
+        valkey(tmp_path),
+    ):
+        pass
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ServerError, match="file cannot be used: File exists"), valkey(tmp_path / "file"):
         pass
 
 

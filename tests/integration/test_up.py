@@ -17,7 +17,7 @@ import pytest
 from scheduler_bridge.embedded import Services
 from scheduler_bridge.launch import launcher
 from scheduler_bridge.migrate import check_schema
-from scheduler_bridge.servers import LOOPBACK, reserved_port
+from scheduler_bridge.servers import LOOPBACK
 from scheduler_bridge.up import free_port, part_environment, prepare_database
 from tests.process_nodes import PROJECT
 
@@ -33,28 +33,17 @@ GIVEN = Services("postgresql://db.example/fossology", "redis://broker.example/0"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Iterator[Path]:
-    """The smallest configuration folder."""
-    folder = tmp_path / "sys config"
-    (folder / "mods-enabled").mkdir(parents=True)
-    with reserved_port() as port:
-        (folder / "fossology.conf").write_text(
-            f"[FOSSOLOGY]\nport = {port}\n\n[HOSTS]\nlocalhost = localhost AGENT_DIR 2\n"
-        )
-        yield folder
-
-
-@pytest.fixture
-def everything(config: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def everything(config_folder: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """`up` on servers of its own."""
     names = ("DATABASE_URL", "REDIS_URL", "PORT")
     environment = {name: value for name, value in os.environ.items() if name not in names}
     process = subprocess.Popen(
         launcher(
-            [sys.executable, "-c", UP, str(config), str(tmp_path / "state")], death_signal=signal.SIGTERM
+            [sys.executable, "-c", UP, str(config_folder), str(tmp_path / "state")],
+            death_signal=signal.SIGTERM,
         ),
         cwd=PROJECT,
-        env=environment,
+        env={**environment, "SCHEDULER_BRIDGE_PORT": "0"},
         stdout=subprocess.PIPE,
         text=True,
     )

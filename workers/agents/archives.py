@@ -129,9 +129,9 @@ def members(path: str | bytes, kind: Format, name: str, meter: Meter) -> Iterato
 
 
 def _compressed(place: str, kind: Format, name: str, meter: Meter) -> Iterator[Member]:
+    with _decompressed(place, kind) as probe:
+        head = probe.read(HEAD_BYTES)
     with _decompressed(place, kind) as stream:
-        head = stream.read(HEAD_BYTES)
-        stream.seek(0)
         metered = Metered(stream, meter)
         if sniff(head) is Format.TAR:
             yield from _tar_members(metered, meter)

@@ -70,11 +70,9 @@ def _differences(summary: Summary) -> Iterable[str]:
 
 
 def _licenses(summary: Summary) -> list[str]:
-    lines = ["## Licences found", ""]
-    if not summary.licenses:
-        return [*lines, "None."]
-    rows = map(_license_row, summary.licenses[:TOP_LICENSES])
-    lines += _table(("Licence", "Files", "Packages", "Found as", "Care"), rows)
+    rows = [_license_row(count) for count in summary.licenses[:TOP_LICENSES]]
+    table = _table(("Licence", "Files", "Packages", "Found as", "Care"), rows) if rows else ["None."]
+    lines = ["## Licences found", "", *table]
     lines += _cut(summary.licenses, TOP_LICENSES, "licences")
     if summary.mentioned:
         named = [f"{name} ({files})" for name, files in summary.mentioned]

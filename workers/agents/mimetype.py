@@ -141,6 +141,7 @@ SCANNER = Scanner(
         version=fingerprint(f"{RELEASE}.{sys.version_info[1]}", Path(__file__), Path(identify.__file__)),
         columns=Columns(table="scan_mimetype", names=("mimetype",), types=("text",)),
         by_name=True,
+        kinds=("file", "archive"),
     ),
     release=RELEASE,
     find=find,

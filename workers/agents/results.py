@@ -38,7 +38,8 @@ _LOOK_UP = """
     offset 0"""
 
 _PAGE = f"""
-select f.file, f.sha256, f.path, f.location, f.modified_ns, {{variant}}, known.sha256 is not null
+select f.file, f.sha256, f.path, f.location, f.modified_ns, {{variant}},
+    known.sha256 is not null or f.kind <> all (%(kinds)s)
 from scheduler_bridge.scan_file f
 left join lateral ({_LOOK_UP}) known on true
 where f.stream = %(stream)s and f.file > %(after)s and f.sha256 is not null
@@ -46,7 +47,7 @@ order by f.file limit %(limit)s"""
 
 _UNKNOWN = f"""
 select count(*) from scheduler_bridge.scan_file f
-where f.stream = %(stream)s and f.sha256 is not null and not exists ({_LOOK_UP})"""
+where f.stream = %(stream)s and f.kind = any (%(kinds)s) and f.sha256 is not null and not exists ({_LOOK_UP})"""
 
 _SPREAD = f"""
 insert into scheduler_bridge.{{table}} (stream, file, {{columns}})
@@ -54,7 +55,7 @@ select f.stream, f.file, {{values}}
 from scheduler_bridge.scan_file f
 cross join lateral ({_LOOK_UP}) known
 cross join lateral jsonb_array_elements(known.findings) e (finding)
-where f.stream = %(stream)s"""
+where f.stream = %(stream)s and f.kind = any (%(kinds)s)"""
 
 # What another stream marks right now is being marked: no need to wait for it.
 _TOUCH = f"""
@@ -100,6 +101,12 @@ class Source:
     version: str  # key of the cache: another version scans anew
     columns: Columns
     by_name: bool = False
+    kinds: tuple[str, ...] = ("file",)  # an archive's content is that of its members
+
+    def parameters(self, stream: int, **more: int) -> dict[str, object]:
+        """What the statements ask for."""
+        kinds = list(self.kinds)
+        return {"agent": self.agent, "version": self.version, "kinds": kinds, "stream": stream, **more}
 
     def statement(self, text: str) -> sql.Composed:
         variant = "substring(f.path from '[^/]*$')" if self.by_name else "''"
@@ -125,7 +132,7 @@ class Known:
     location: bytes | None  # None: at `path`
     modified_ns: int | None
     variant: str  # its name, for agents that look at it
-    cached: bool
+    cached: bool  # or nothing that the agent looks at
 
     @property
     def place(self) -> str | bytes:
@@ -189,18 +196,16 @@ def add_notes(connection: Connection, stream: int, agent: str, notes: Iterable[t
 
 def storable(text: str) -> str:
     """`text` as PostgreSQL can keep it: bytes that are not UTF-8, and NUL, written as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # no file's name: half a character, from JSON
+        data = text.encode("utf-8", "backslashreplace")
+    return data.decode("utf-8", "backslashreplace").replace("\0", "\\0")
 
 
 def page(connection: Connection, source: Source, stream: int, after: int, limit: int) -> list[Known]:
     """The next files with content behind number `after`."""
-    values = {
-        "agent": source.agent,
-        "version": source.version,
-        "stream": stream,
-        "after": after,
-        "limit": limit,
-    }
+    values = source.parameters(stream, after=after, limit=limit)
     with connection.transaction():
         return [Known(*row) for row in connection.execute(source.statement(_PAGE), values)]
 
@@ -225,7 +230,7 @@ def publish(task: Task, source: Source, totals: Totals, notes: Iterable[tuple[st
     Raises AgentError when more is unknown than could not be read: the files have been replaced meanwhile.
     """
     connection, stream = task.connection, task.stream
-    values = {"agent": source.agent, "version": source.version, "stream": stream}
+    values = source.parameters(stream)
     with replacing(connection, stream, source.agent, alive=task.heart):
         unknown = connection.execute(source.statement(_UNKNOWN), values).fetchone()
         if unknown and unknown[0] > totals.unreadable:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from workers.agents.helper import AgentError, Task, main
-from workers.agents.results import Finding, Known, Source, Totals, page, publish, remember
+from workers.agents.results import Finding, Known, Source, Totals, page, publish, remember, storable
 from workers.agents.tree import Tree, Unreadable, content
 
 PAGE_FILES = 2000  # files between two steps that outlive the agent: what is remembered is not scanned again
@@ -138,7 +138,7 @@ def _files_below(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _print(scanner: Scanner, path: str, findings: list[Finding], *, as_json: bool) -> None:
-    shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+    shown = storable(path)
     if as_json:
         names = scanner.source.columns.names
         rows = [dict(zip(names, finding, strict=True)) for finding in findings]

@@ -114,7 +114,7 @@ class Summary:
     def disagreeing(self) -> list[PackageSummary]:
         """Packages with something undeclared, those that need most care first."""
         rows = [row for row in self.packages if row.undeclared and row.package.declaration.text]
-        return sorted(rows, key=lambda row: (-row.undeclared[0].care, row.package.label.lower()))
+        return sorted(rows, key=lambda row: -row.undeclared[0].care)
 
     @property
     def undeclaring(self) -> list[PackageSummary]:
@@ -183,7 +183,8 @@ def _packages(
     for row in applied:
         if package := owners[row.path]:
             rows[package.path].append(row)
-    return [_package(package, rows[package.path]) for package in packages.all]
+    in_order = sorted(packages.all, key=lambda package: (package.label.lower(), package.path))
+    return [_package(package, rows[package.path]) for package in in_order]
 
 
 def _package(package: Package, rows: list[LicenseRow]) -> PackageSummary:

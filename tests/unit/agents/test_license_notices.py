@@ -140,8 +140,8 @@ def test_another_licence_beside_a_tag_is_told_too() -> None:
 
 def test_an_exception_goes_with_the_licence_it_softens() -> None:
     exception = (
-        "Linking this library statically or dynamically with other modules is making a combined work based on this "
-        "library."
+        "Linking this library statically or dynamically with other modules is making a combined work "
+        "based on this library."
     )
     assert notices(GPL_HEAD.format(version="2") + exception) == [
         "GPL-2.0-or-later WITH Classpath-exception-2.0"
