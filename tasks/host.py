@@ -41,11 +41,10 @@ class NotHere(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the agents of this host are started with."""
+    """What the agents of this host are started with, besides this process' environment."""
 
     agent_types: Mapping[str, AgentType]
     configuration_folder: Path
-    environment: Mapping[str, str]
     timers: Timers
 
 
@@ -80,20 +79,19 @@ class AgentHost:
         if isinstance(work, Obstacle):
             return self._refused(job, work)
         try:
-            agent, outcome, tail = self._attempt(work, asked_at)
+            agent = self._acquire(work)
         except (NotHere, RespawnExhausted) as error:
             return self._return(work, error)
+        except SpawnError as error:
+            return self._end(
+                work, Outcome(Ending.FAILED, reason=str(error)), f"{error}\n".encode(), following
+            )
         try:
-            written = _persistently(lambda: self._store.finish(work, outcome, tail))
-            self._leases.remove(work)
-            if written:
-                startable = _persistently(lambda: self._store.startable(work, following))
-                self._proposals.publish(startable.freed)
-                self._proposals.refill(startable.refill)
+            outcome, tail = self._converse(agent, work, asked_at)
+            return self._end(work, outcome, tail, following)
         finally:
-            if agent is not None:
-                self._agents.release(agent, time.monotonic())
-        return _report(work, outcome, written)
+            self._leases.remove(work)
+            self._agents.release(agent, time.monotonic())
 
     def tend(self, now: float) -> None:
         """Once a second: renew leases, retire idle agents, report this host as healthy."""
@@ -115,23 +113,29 @@ class AgentHost:
         self._agents.close(grace_seconds)
         self._store.retire_host(self.host.name, self.worker)
 
-    def _attempt(self, work: Work, asked_at: float) -> tuple[Agent | None, Outcome, bytes]:
-        surroundings = self._surroundings
-        agent_type = surroundings.agent_types.get(work.agent_type)
+    def _acquire(self, work: Work) -> Agent:
+        agent_type = self._surroundings.agent_types.get(work.agent_type)
         if agent_type is None:
             raise NotHere(f"{work.agent_type} is not configured on {self.host.name}")
-        command = command_line(agent_type, work, surroundings.configuration_folder)
-        try:
-            agent = self._agents.acquire(
-                agent_type, command, environment=surroundings.environment, nice=nice_of(work.priority)
-            )
-        except SpawnError as error:
-            return None, Outcome(Ending.FAILED, reason=str(error)), f"{error}\n".encode()
+        command = command_line(agent_type, work, self._surroundings.configuration_folder)
+        return self._agents.acquire(agent_type, command, nice=nice_of(work.priority))
+
+    def _converse(self, agent: Agent, work: Work, asked_at: float) -> tuple[Outcome, bytes]:
         session = Session(
-            agent, work, timers=surroundings.timers, started=lambda pid: self._started(work, pid)
+            agent, work, timers=self._surroundings.timers, started=lambda pid: self._started(work, pid)
         )
         self._leases.add(work, session, asked_at)
-        return agent, session.run(), session.output()
+        return session.run(), session.output()
+
+    def _end(self, work: Work, outcome: Outcome, tail: bytes, following: int | None) -> str:
+        """Write the outcome, then, after its commit, publish what it made possible."""
+        written = _persistently(lambda: self._store.finish(work, outcome, tail))
+        self._leases.remove(work)
+        if written:
+            startable = _persistently(lambda: self._store.startable(work, following))
+            self._proposals.publish(startable.freed)
+            self._proposals.refill(startable.refill)
+        return _report(work, outcome, written)
 
     def _return(self, work: Work, error: Exception) -> str:
         obstacle = Obstacle(ObstacleKind.RESPAWN, work.agent_type)

@@ -70,9 +70,8 @@ class HostStep(bootsteps.StartStopStep):
         parts = build(settings, app, "worker")
         name = owner_name("worker", settings.host)
         leases = Leases(parts.store, name, lease_seconds=settings.lease_seconds)
-        surroundings = Surroundings(
-            configuration.agent_types, configuration.folder, _agent_environment(), _timers()
-        )
+        surroundings = Surroundings(configuration.agent_types, configuration.folder, _timers())
+        os.environ.update(_for_agents())
         host = Host(settings.host, worker.concurrency if settings.slots else 0)
         self._host = AgentHost(host, name, parts.store, parts.proposals, surroundings, leases)
         self._store = parts.store
@@ -95,12 +94,14 @@ class HostStep(bootsteps.StartStopStep):
                 log.exception("the host could not be tended", extra={"action": "tend_failed"})
 
 
-def _agent_environment() -> dict[str, str]:
-    """What agents inherit, and where they find configuration (C and PHP agents look under different names)."""
+def _for_agents() -> dict[str, str]:
+    """Where agents find configuration (C and PHP agents look under different names), database and this Python.
+
+    It goes into our own environment, which agents inherit: handing each a mapping costs a tenth of a millisecond.
+    """
     assert configuration is not None
     folder = str(configuration.folder.resolve())
-    own = {name: value for name, value in os.environ.items() if not name.startswith("CELERY_")}
-    return own | {
+    return {
         "SYSCONFDIR": folder,
         "FO_SYSCONFDIR": folder,
         "DATABASE_URL": database_url(settings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ _OF_THE_JOB = ("--jobId=", "--userID=", "--groupID=")
 def command_line(agent_type: AgentType, work: Work, config_dir: Path) -> list[str]:
     """Program, configured words, standard options; the job's own arguments last, as agents use getopt."""
     return [
-        f"{agent_type.directory}/{agent_type.command[0]}",
+        os.path.join(agent_type.directory, agent_type.command[0]),
         *agent_type.command[1:],
         f"--jobId={work.stream}",
         f"--config={config_dir}",

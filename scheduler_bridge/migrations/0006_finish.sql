@@ -120,8 +120,8 @@ begin
             perform make_ready(v_ready);
             -- Whoever carried the hint of what was not ready is gone, unless it is this chain and its next link.
             update open_job o set proposed_at = case o.job when p_next then now() end
-            where o.worker is null
-              and ((o.job = p_next and o.job = any (v_dependents) and o.ready) or (o.job = any (v_ready) and o.proposed_at is not null));
+            where o.job = any (v_dependents) and o.ready and o.worker is null
+              and (o.job = p_next or (o.proposed_at is not null and o.job = any (v_ready)));
         end if;
     end if;
     v_freed := release(v.agent_type, v.host) || (v_dependents)[:p_window];

@@ -144,8 +144,8 @@ def _cover_of(part: Draft) -> tuple[Draft, DraftSeries]:
 def frozen(root: Draft) -> Plan:
     """The plan that a complete draft stands for.
 
-    The draft is taken apart on the way: parts that refer to each other would be garbage that only the collector can
-    find, and the more there is of it while the plan is made the more often it runs.
+    The draft is taken apart on the way: parts that refer to each other would be garbage that only the
+    collector can find, and the more there is of it while the plan is made the more often it runs.
     """
     outside_in = [root]
     for part in outside_in:

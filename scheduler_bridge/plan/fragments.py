@@ -75,7 +75,7 @@ def fragments(plan: Plan | None, jobs: Iterable[Job], *, stream: int, window: in
 def followers(jobs: Iterable[Job]) -> dict[int, int]:
     """Linear runs: job -> the one job among these that needs it, where that one needs nothing else.
 
-    Going from follower to follower always comes to an end: jobs in a cycle have none.
+    Going from follower to follower always comes to an end: a ring of jobs has none.
     """
     needs = {job.job: job.needs for job in jobs}
     dependents: dict[int, int] = {}

@@ -209,12 +209,13 @@ class MemoryStore:
             self._state.fail_dependents(work.job)
         elif row and row.completed:
             freed = self._state.dependents(work.job)
+            waiting = [job for job, one in self._unclaimed(freed) if not one.ready]
             self._state.settle(freed)
             for job, one in self._unclaimed(freed):
                 if one.ready and job == following:
                     one.proposed_at = self._now()
-                elif one.ready and len(freed) == 1:
-                    one.proposed_at = None  # whoever carried a follower's hint is gone
+                elif one.ready and job in waiting:
+                    one.proposed_at = None  # whoever carried its hint is gone
         freed = self._state.release(attempt.agent_type, attempt.host) + sorted(freed)[: self._size()]
         lines = self._state.propose(freed)
         return Startable(lines, self._top_up(attempt.stream, self._size() // 2))

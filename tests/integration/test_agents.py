@@ -82,7 +82,8 @@ def scan(run: Run, stream: int, data: str) -> list[Talk]:
 
 LICENSES = """
 select f.path, l.license, l.kind from scheduler_bridge.scan_license l
-join scheduler_bridge.scan_file f using (stream, file) where stream = %s and l.kind <> 'reference' order by f.path"""
+join scheduler_bridge.scan_file f using (stream, file)
+where stream = %s and l.kind <> 'reference' order by f.path"""
 RUNS = "select agent, files, cached from scheduler_bridge.scan_run where stream = %s order by agent"
 REPORT = "select format, text from scheduler_bridge.scan_report where stream = %s order by format"
 

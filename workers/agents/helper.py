@@ -68,6 +68,11 @@ class Start:
         )
 
 
+def plain(text: str) -> str:
+    """`text` on one line, with escapes for what a terminal or the protocol would obey."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 class Conversation:
     """The two pipes to the scheduler; both ends of a line are bytes, because paths are."""
 
@@ -107,8 +112,7 @@ class Conversation:
             self.send(f"HEART: {self.items} 1")
 
     def say(self, level: str, text: str) -> None:
-        clean = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-        line = f"{level} {self.name}: {clean}".encode("utf-8", "backslashreplace")[:LINE_BYTES]
+        line = f"{level} {self.name}: {plain(text)}".encode("utf-8", "backslashreplace")[:LINE_BYTES]
         self.send(line.decode("utf-8", "ignore"))
 
 
@@ -145,7 +149,7 @@ class Task:
         if self._conversation:
             self._conversation.say(level, text)
         else:
-            print(f"{level} {text}", file=sys.stderr)
+            print(f"{level} {plain(text)}", file=sys.stderr)
 
     def debug(self, text: str) -> None:
         """A line for the log, if the operator has asked for more by `verbose`."""

@@ -30,14 +30,16 @@ _INPUTS = "select path from scheduler_bridge.scan_input where stream = %s order 
 _RUNS = """
 select agent, version, cached from scheduler_bridge.scan_run
 where stream = %s and agent <> 'report' order by agent"""
-_LICENSES = """
-select f.path, l.license, l.kind, l.line
-from scheduler_bridge.scan_license l join scheduler_bridge.scan_file f using (stream, file)
-where l.stream = %s order by l.file, l.line"""
-_COPYRIGHTS = """
-select f.path, c.holder, c.years
-from scheduler_bridge.scan_copyright c join scheduler_bridge.scan_file f using (stream, file)
-where c.stream = %s order by c.file, c.line"""
+# Looked up file by file, as in results.py, and for the same reason.
+_PATH = """
+cross join lateral (
+    select path from scheduler_bridge.scan_file
+    where stream = found.stream and file = found.file offset 0) f
+where found.stream = %s order by found.file, found.line"""
+_LICENSES = f"""
+select f.path, found.license, found.kind, found.line from scheduler_bridge.scan_license found {_PATH}"""
+_COPYRIGHTS = f"""
+select f.path, found.holder, found.years from scheduler_bridge.scan_copyright found {_PATH}"""
 _MIMETYPES = """
 select mimetype, count(*) from scheduler_bridge.scan_mimetype
 where stream = %s group by 1 order by 2 desc, 1"""

@@ -47,7 +47,8 @@ order by f.file limit %(limit)s"""
 
 _UNKNOWN = f"""
 select count(*) from scheduler_bridge.scan_file f
-where f.stream = %(stream)s and f.kind = any (%(kinds)s) and f.sha256 is not null and not exists ({_LOOK_UP})"""
+where f.stream = %(stream)s and f.kind = any (%(kinds)s) and f.sha256 is not null
+    and not exists ({_LOOK_UP})"""
 
 _SPREAD = f"""
 insert into scheduler_bridge.{{table}} (stream, file, {{columns}})
@@ -58,17 +59,17 @@ cross join lateral jsonb_array_elements(known.findings) e (finding)
 where f.stream = %(stream)s and f.kind = any (%(kinds)s)"""
 
 # What another stream marks right now is being marked: no need to wait for it.
-_TOUCH = f"""
+_TOUCH = """
 with due as (
-    select distinct known.sha256, known.variant from scheduler_bridge.scan_file f
-    cross join lateral ({_LOOK_UP}) known
+    select known.place from scheduler_bridge.scan_file f
+    cross join lateral (
+        select c.ctid as place from scheduler_bridge.scan_cache c
+        where c.sha256 = f.sha256 and c.agent = %(agent)s and c.version = %(version)s
+            and c.variant = {variant} and c.used_on < current_date
+        offset 0 for no key update skip locked) known
     where f.stream = %(stream)s
-), mine as (
-    select c.ctid as row from scheduler_bridge.scan_cache c join due using (sha256, variant)
-    where c.agent = %(agent)s and c.version = %(version)s and c.used_on < current_date
-    for no key update of c skip locked
 )
-update scheduler_bridge.scan_cache c set used_on = current_date from mine where c.ctid = mine.row"""
+update scheduler_bridge.scan_cache c set used_on = current_date from due where c.ctid = due.place"""
 
 # In the order of the key: two agents that remember the same contents must not wait for each other in a ring.
 _REMEMBER = """

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from workers.agents.helper import AgentError, Task, main
+from workers.agents.helper import AgentError, Task, main, plain
 from workers.agents.results import Finding, Known, Source, Totals, page, publish, remember, storable
 from workers.agents.tree import Tree, Unreadable, content
 
@@ -115,7 +115,7 @@ def by_hand(scanner: Scanner, arguments: list[str]) -> int:
         try:
             findings = scanner.find(content(path, scanner.limit), os.path.basename(path))
         except Unreadable as error:
-            print(f"{path}: {error}", file=sys.stderr)
+            print(plain(f"{storable(path)}: {error}"), file=sys.stderr)
             continue
         if findings:
             hits += 1
@@ -134,7 +134,7 @@ def _files_below(paths: Sequence[str]) -> Iterator[str]:
         tree = Tree(path)
         yield from (found.path for found in tree if stat.S_ISREG(found.status.st_mode))
         for where, text in tree.all_notes():
-            print(f"{where}: {text}", file=sys.stderr)
+            print(plain(f"{storable(where)}: {text}"), file=sys.stderr)
 
 
 def _print(scanner: Scanner, path: str, findings: list[Finding], *, as_json: bool) -> None:
@@ -145,4 +145,4 @@ def _print(scanner: Scanner, path: str, findings: list[Finding], *, as_json: boo
         print(json.dumps({"path": shown, "findings": rows}, ensure_ascii=False))
     else:
         for finding in findings:
-            print(f"{shown}: {scanner.show(finding)}")
+            print(plain(f"{shown}: {scanner.show(finding)}"))

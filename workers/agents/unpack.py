@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 
 from workers.agents.budget import Limits
-from workers.agents.helper import AgentError, Task, main
+from workers.agents.helper import AgentError, Task, main, plain
 from workers.agents.results import Totals, add_notes, finished, replacing, storable
 from workers.agents.unpacking import Entry, Unpacker
 
@@ -173,7 +173,7 @@ def by_hand(arguments: list[str]) -> int:
             for entry in unpacker.entries(os.path.abspath(path)):
                 _print(entry, as_json=options.json)
     for path, text in unpacker.notes:
-        print(f"{storable(path)}: {text}", file=sys.stderr)
+        print(plain(f"{storable(path)}: {text}"), file=sys.stderr)
     return 0
 
 
@@ -183,7 +183,7 @@ def _print(entry: Entry, *, as_json: bool) -> None:
         row = {"path": storable(entry.path), "kind": entry.kind, "size": entry.size, "sha256": digest}
         print(json.dumps(row, ensure_ascii=False))
     else:
-        print(f"{entry.kind:8}{entry.size:>12}  {digest[:16]:16}  {storable(entry.path)}")
+        print(plain(f"{entry.kind:8}{entry.size:>12}  {digest[:16]:16}  {storable(entry.path)}"))
 
 
 if __name__ == "__main__":

@@ -64,8 +64,8 @@ def test_a_cycle_of_100_000_is_found_and_its_message_stays_short() -> None:
     assert cycle.message.endswith("9 -> ... (100,000 jobs)")
 
 
-def test_100_000_jobs_behind_a_missing_one_give_one_fault() -> None:
-    assert faults_of({job: frozenset({job - 1}) for job in range(1, 100_001)}) == (Dangling(1, (0,)),)
+def test_20_000_jobs_behind_a_missing_one_give_one_fault() -> None:
+    assert faults_of({job: frozenset({job - 1}) for job in range(1, 20_001)}) == (Dangling(1, (0,)),)
 
 
 @given(acyclic())

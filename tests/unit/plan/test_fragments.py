@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,9 +97,9 @@ def test_a_line_ends_before_a_link_that_waits_for_a_cross_dependency() -> None:
     assert published({1: set(), 2: {1}, 3: {2, 50}}, elsewhere={50: frozenset()}) == (Line((1, 2)),)
 
 
-def test_the_front_of_a_plan_50_000_deep_is_found() -> None:
+def test_the_front_of_a_plan_10_000_deep_is_found() -> None:
     needs: dict[int, set[int]] = {0: set()}
-    for job in range(1, 100_000, 2):
+    for job in range(1, 20_000, 2):
         needs |= {job: set(), job + 1: {job - 1, job}}
     (fan,) = published(needs, window=3)
     assert isinstance(fan, Fan)
@@ -134,7 +135,7 @@ def test_a_line_starts_with_a_job_that_needs_nothing_and_each_link_needs_just_th
     assert len(jobs) == len(set(jobs))
     for line in lines:
         assert not needs[line[0]]
-        assert all(needs[job] == {previous} for previous, job in zip(line, line[1:], strict=False))
+        assert all(needs[job] == {previous} for previous, job in pairwise(line))
 
 
 @given(acyclic())
@@ -167,7 +168,7 @@ def test_a_prerequisite_in_another_stream_has_no_follower() -> None:
     assert followers(jobs_from({2: {50}})) == {}
 
 
-def test_jobs_in_a_cycle_have_no_follower() -> None:
+def test_jobs_that_only_need_each_other_in_a_ring_have_no_follower() -> None:
     assert followers(jobs_from({1: {2}, 2: {1}, 3: {3}})) == {}
 
 
@@ -178,10 +179,12 @@ def test_a_chain_of_100_000_has_a_follower_for_all_but_the_last() -> None:
 
 @given(tangled())
 def test_a_follower_needs_only_its_job_and_no_other_job_needs_that(needs: Needs) -> None:
-    in_cycles = {job for job, other in true_order(needs) if job == other}
     only = {
         job: after[0]
         for job in needs
         if len(after := [other for other in needs if job in needs[other]]) == 1 and needs[after[0]] == {job}
     }
-    assert followers(jobs_from(needs)) == {job: after for job, after in only.items() if job not in in_cycles}
+    along = true_order({after: frozenset({job}) for job, after in only.items()})
+    assert followers(jobs_from(needs)) == {
+        job: after for job, after in only.items() if (job, job) not in along
+    }

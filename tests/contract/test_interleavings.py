@@ -1,0 +1,239 @@
+""" "Not yet" and "finished" cannot miss each other: real transactions in every order, and no sweep.
+
+A step is a statement of the store or its commit. Each schedule has a stream of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import pytest
+
+from scheduler_bridge.model.agents import Host
+from scheduler_bridge.model.jobs import Outcome, Work
+from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
+from scheduler_bridge.store.port import Held, JobStore
+from tests.builders import a_job, a_stream
+from tests.contract.queues import PostgresSide, configure
+from tests.contract.schedules import Stage, SteppedStore, merges
+from tests.contract.steps import COMPLETED, FAILED, claimed, done, numbers, plan, planned, refused, running
+
+DEPENDENCY_FAILED = (False, True, "dependency failed", 2)
+END_AND_LOOK = 4  # steps: finish, commit, startable, commit
+CLAIM = 4  # steps of a claim that asks twice: claim, commit, claim, commit; more follow the schedule
+FAN_IN = a_stream(a_job("license"), a_job("copyright"), a_job("report", needs=("license", "copyright")))
+ONE_SLOT = Host("h1", 1)
+PAIR = a_stream(a_job("unpack"), a_job("license", needs="unpack"))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A queue and the workers on it."""
+
+    queue: PostgresSide
+    stage: Stage
+
+    @property
+    def store(self) -> JobStore:
+        return self.queue.store
+
+
+@pytest.fixture
+def scene(contract_database: str, shared_database: tuple[str, psycopg.Connection[Any]]) -> Iterator[Scene]:
+    """An empty, configured queue; two workers."""
+    queue = PostgresSide(contract_database, shared_database[1])
+    configure(queue.store)
+    stage = Stage(contract_database, 2)
+    yield Scene(queue, stage)
+    stage.close()
+    queue.postgres.close()
+
+
+def end(work: Work, outcome: Outcome = COMPLETED) -> Callable[[SteppedStore], list[int]]:
+    """Finish, then look; the heads of what is to be published."""
+
+    def act(store: SteppedStore) -> list[int]:
+        assert store.finish(work, outcome)
+        found = store.startable(work)
+        return [line[0] for line in numbers([*found.freed, *found.refill])]
+
+    return act
+
+
+def claim(job: int, host: str = "h2") -> Callable[[SteppedStore], Work | Obstacle]:
+    """Claim as a worker does."""
+    return lambda store: store.claim(job, f"worker@{host}", host)
+
+
+def test_two_prerequisites_that_end_together_free_their_dependent(scene: Scene) -> None:
+    for schedule in merges(END_AND_LOOK, END_AND_LOOK):
+        inserted = planned(scene.queue, FAN_IN)
+        works = [running(scene.store, inserted[name]) for name in ("license", "copyright")]
+        first, second = scene.stage.play(schedule, [end(work) for work in works])
+        assert sorted(first + second) == [inserted["report"]], schedule
+        done(scene.store, inserted["report"])
+
+
+def test_a_dependent_is_claimed_or_freed_when_its_prerequisite_ends(scene: Scene) -> None:
+    for schedule in merges(END_AND_LOOK, CLAIM):
+        inserted = planned(scene.queue, PAIR)
+        work = running(scene.store, inserted["unpack"])
+        freed, answer = scene.stage.play(schedule, [end(work), claim(inserted["license"])])
+        assert isinstance(answer, Work) or freed == [inserted["license"]], (schedule, answer)
+        if isinstance(answer, Obstacle):
+            answer = claimed(scene.store, inserted["license"])
+        assert scene.store.finish(answer, COMPLETED)
+
+
+@pytest.mark.parametrize(
+    ("running_type", "waiting_type", "kind"),
+    [
+        ("single", "single", ObstacleKind.TYPE_FULL),
+        ("license", "report", ObstacleKind.HOST_FULL),
+        ("license", "alone", ObstacleKind.EXCLUSIVE_WAITS),
+        ("alone", "license", ObstacleKind.EXCLUSIVE_RUNS),
+        ("alone", "alone", ObstacleKind.EXCLUSIVE_RUNS),
+    ],
+)
+def test_a_job_refused_for_a_limit_is_claimed_or_freed_when_the_limit_is(
+    scene: Scene, running_type: str, waiting_type: str, kind: ObstacleKind
+) -> None:
+    host = "h1" if kind is ObstacleKind.HOST_FULL else "h2"
+    scene.store.register_host(ONE_SLOT, "worker@h1", ["license"])
+    for schedule in merges(END_AND_LOOK, CLAIM):
+        first = planned(scene.queue, a_stream(a_job(running_type)))[running_type]
+        waiting = planned(scene.queue, a_stream(a_job(waiting_type)))[waiting_type]
+        work = running(scene.store, first, "h1")
+        freed, answer = scene.stage.play(schedule, [end(work), claim(waiting, host)])
+        assert isinstance(answer, Work) or answer.kind is kind
+        assert isinstance(answer, Work) or freed == [waiting], (schedule, answer)
+        if isinstance(answer, Obstacle):
+            answer = claimed(scene.store, waiting)
+        assert scene.store.finish(answer, COMPLETED)
+
+
+@pytest.mark.parametrize(("agent_type", "host"), [("double", "h2"), ("license", "h1")])
+def test_two_ends_free_two_jobs_that_wait_for_the_same_limit(
+    scene: Scene, agent_type: str, host: str
+) -> None:
+    rows = a_stream(*(a_job(agent_type, name=f"job{number}") for number in range(5)))
+    for schedule in merges(END_AND_LOOK, END_AND_LOOK):
+        first, second, *waiting = planned(scene.queue, rows).jobs.values()
+        works = [running(scene.store, job, host) for job in (first, second)]
+        for job in waiting:
+            refused(scene.store, job, host)
+        freed = scene.stage.play(schedule, [end(work) for work in works])
+        assert sorted(freed[0] + freed[1]) == waiting[:2], schedule
+        for job in waiting:
+            done(scene.store, job, host=host)
+
+
+def test_two_claims_of_one_job_make_one_attempt(scene: Scene) -> None:
+    for schedule in merges(CLAIM, CLAIM):
+        job = planned(scene.queue, a_stream(a_job("unpack")))["unpack"]
+        answers = scene.stage.play(schedule, [claim(job, "h1"), claim(job, "h2")])
+        winners = [answer for answer in answers if isinstance(answer, Work)]
+        losers = [answer.kind for answer in answers if isinstance(answer, Obstacle)]
+        assert (len(winners), losers) == (1, [ObstacleKind.TAKEN]), schedule
+        assert len(scene.queue.ledger(job)) == 1
+        assert scene.store.finish(winners[0], COMPLETED)
+
+
+@pytest.mark.parametrize(
+    ("first_type", "second_type"),
+    [("single", "single"), ("alone", "license"), ("alone", "alone"), ("license", "report")],
+)
+def test_two_claims_never_go_over_a_limit(scene: Scene, first_type: str, second_type: str) -> None:
+    scene.store.register_host(ONE_SLOT, "worker@h1", ["license"])
+    for schedule in merges(CLAIM, CLAIM):
+        names = (first_type, second_type)
+        jobs = [planned(scene.queue, a_stream(a_job(name)))[name] for name in names]
+        answers = scene.stage.play(schedule, [claim(job, "h1") for job in jobs])
+        winners = [answer for answer in answers if isinstance(answer, Work)]
+        assert len(winners) == 1, schedule
+        assert scene.store.finish(winners[0], COMPLETED)
+        (waiting,) = set(jobs) - {winners[0].job}
+        assert [line[0].job for line in scene.store.startable(winners[0]).freed] == [waiting], schedule
+        done(scene.store, waiting)
+
+
+def test_a_failure_and_a_completion_that_end_together_fail_their_dependent(scene: Scene) -> None:
+    for schedule in merges(END_AND_LOOK, END_AND_LOOK):
+        inserted = planned(scene.queue, FAN_IN)
+        works = [running(scene.store, inserted[name]) for name in ("license", "copyright")]
+        freed = scene.stage.play(schedule, [end(works[0], COMPLETED), end(works[1], FAILED)])
+        assert freed == [[], []], schedule
+        assert scene.queue.read(inserted["report"]).status == DEPENDENCY_FAILED
+
+
+def test_two_failures_fail_what_depends_on_both_whatever_the_order(scene: Scene) -> None:
+    """The dependents are numbered against their order: the first failure meets them 3, 4, 5, the second 5, 4, 3."""
+    for schedule in merges(END_AND_LOOK, END_AND_LOOK):
+        inserted = planned(
+            scene.queue, a_stream(*(a_job("license", name=f"job{place}") for place in range(5)))
+        )
+        first, second, *dependents = inserted.jobs.values()
+        for job, needs in [*zip(dependents, [first, *dependents], strict=False)]:
+            scene.queue.depend(job, needs)
+        scene.queue.depend(dependents[2], second)
+        scene.queue.postgres.sweep(60)
+        works = [running(scene.store, job) for job in (first, second)]
+        assert scene.stage.play(schedule, [end(work, FAILED) for work in works]) == [[], []], schedule
+        assert {scene.queue.read(job).status for job in dependents} == {DEPENDENCY_FAILED}
+        assert [len(scene.queue.ledger(job)) for job in dependents] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("outcome", [COMPLETED, FAILED])
+def test_a_row_that_is_taken_in_while_its_prerequisite_ends_is_not_forgotten(
+    scene: Scene, outcome: Outcome
+) -> None:
+    """Steps of the bridge: observe, commit, lease, commit, read, record, commit; then it looks for more."""
+    origin = planned(scene.queue, a_stream(a_job("unpack")))
+    for schedule in merges(END_AND_LOOK, 7):
+        first = scene.queue.add(origin.stream, a_job("license"))
+        plan(scene.store)
+        work = running(scene.store, first)
+        more = scene.queue.add(origin.stream, a_job("report", needs=first))
+        freed, published = scene.stage.play(schedule, [end(work, outcome), plan])
+        if outcome is FAILED:
+            assert scene.queue.read(more).status == DEPENDENCY_FAILED, schedule
+        else:
+            assert freed == [more] or published == [[more]], schedule
+            done(scene.store, more)
+
+
+def test_a_worker_that_is_late_and_a_sweep_do_not_both_end_an_attempt(scene: Scene) -> None:
+    for schedule in merges(END_AND_LOOK, 2):
+        inserted = planned(scene.queue, PAIR)
+        work = running(scene.store, inserted["unpack"])
+        scene.queue.pass_time(31)
+
+        def late(store: SteppedStore, work: Work = work) -> list[list[int]] | None:
+            written = store.finish(work, COMPLETED)
+            found = store.startable(work)
+            return numbers(found.freed) if written else None
+
+        freed, reclaimed = scene.stage.play(schedule, [late, SteppedStore.reclaim])
+        if freed is None:
+            assert reclaimed == [work.job], schedule
+            assert scene.queue.read(work.job).status == (False, False, None, 0)
+            done(scene.store, work.job)
+        else:
+            assert (freed, reclaimed) == ([[inserted["license"]]], []), schedule
+        done(scene.store, inserted["license"])
+
+
+def test_a_renewal_and_a_sweep_agree_who_has_the_job(scene: Scene) -> None:
+    for schedule in merges(2, 2):
+        job = planned(scene.queue, a_stream(a_job("unpack")))["unpack"]
+        work = running(scene.store, job)
+        scene.queue.pass_time(31)
+        held, reclaimed = scene.stage.play(
+            schedule,
+            [lambda store, w=work: store.renew("worker@h1", [Held(w.job, w.epoch, 1)]), SteppedStore.reclaim],
+        )
+        assert (held, reclaimed) in (({job}, []), (set(), [job])), schedule
+        assert scene.store.finish(work if held else claimed(scene.store, job), COMPLETED)
