@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from celery import Celery
 
@@ -61,6 +62,11 @@ def database_url(settings: Settings) -> str:
 def redis_url(settings: Settings) -> str:
     """The broker's address, also of one that `up` runs here. Raises SettingsError where there is none."""
     return _address(settings.redis_url, settings, "REDIS_URL")
+
+
+def repository_folder(settings: Settings) -> Path:
+    """Where agents keep files, absolute: as configured, else below the state folder."""
+    return (settings.repository_folder or settings.state_folder / "files").resolve()
 
 
 def _address(given: str | None, settings: Settings, variable: str) -> str:

@@ -14,7 +14,7 @@ from celery import Task, bootsteps
 from scheduler_bridge.dispatch.routes import MESSAGE_VERSION, RUN_JOB
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.model.agents import Host
-from scheduler_bridge.wiring import build, database_url, owner_name
+from scheduler_bridge.wiring import build, database_url, owner_name, repository_folder
 from tasks.app import app, configuration, is_housekeeping, settings
 from tasks.events import EventBatches
 from tasks.host import AgentHost, Surroundings
@@ -106,6 +106,7 @@ def _for_agents() -> dict[str, str]:
         "FO_SYSCONFDIR": folder,
         "DATABASE_URL": database_url(settings),
         "SCHEDULER_BRIDGE_PYTHON": sys.executable,
+        "SCHEDULER_BRIDGE_REPOSITORY": str(repository_folder(settings)),
     }
 
 

@@ -155,7 +155,7 @@ def _notes(summary: Summary) -> list[str]:
 
 
 def _short(path: str, root: str) -> str:
-    text = path.removeprefix(root).lstrip("/") or path
+    text = path.removeprefix(root).lstrip("!/") or path
     if len(text) <= PATH_WIDTH or text == path:
         return text
     lead = PATH_WIDTH // 3

@@ -123,6 +123,13 @@ def test_files_of_no_package_are_told() -> None:
     assert "In files that belong to no package: GPL-2.0-only (1)." in markdown(summary)
 
 
+def test_members_of_an_archive_that_was_scanned_are_told_by_their_own_names() -> None:
+    files = {"/w/a.whl!/foo-1.dist-info/METADATA": b"Name: foo\nVersion: 1\nLicense: MIT\n"}
+    rows = [found("/w/a.whl!/foo-1.dist-info/LICENSE", "MPL-2.0")]
+    text = markdown(summary_of(replace(NOTHING, inputs=("/w/a.whl",), licenses=rows), files))
+    assert "| foo-1.dist-info/LICENSE:1 |" in text
+
+
 def test_holders_are_one_whatever_their_article_and_counted_by_file() -> None:
     rows = [
         CopyrightRow("/s/a", "The Foo Team", "2001-2003"),
