@@ -27,6 +27,7 @@ from flower.urls import settings
 from tornado.options import OptionParser, options
 
 LOOPBACK = "127.0.0.1"
+TASK_COLUMNS = "name,args,state,received,started,runtime,worker"  # agent type, then job and stream
 TASKS_REMEMBERED = 10_000  # 5 kB each; the database, not Flower, knows what has happened
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def monitor(ctx: click.Context, tornado_argv: tuple[str, ...]) -> None:
 def set_defaults(chosen: OptionParser, app: Celery, environment: Mapping[str, str]) -> None:
     """Ours in place of Flower's; FLOWER_ variables, flowerconfig.py and the command line come after."""
     chosen.max_tasks = TASKS_REMEMBERED
+    chosen.tasks_columns = TASK_COLUMNS
     # Every 5 s Flower would tell all workers to send events; ours do from the start.
     chosen.enable_events = not app.conf.worker_send_task_events
     if port := environment.get("PORT"):

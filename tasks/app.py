@@ -29,7 +29,12 @@ app.conf.beat_schedule = {
     "sweep": {
         "task": SWEEP,
         "schedule": settings.sweep_seconds,
-        "options": {"queue": HOUSEKEEPING, "expires": 2 * settings.sweep_seconds, "ignore_result": True},
+        "options": {
+            "queue": HOUSEKEEPING,
+            "expires": 2 * settings.sweep_seconds,
+            "ignore_result": True,
+            "shadow": "sweep",
+        },
     }
 }
 app.conf.beat_max_loop_interval = settings.sweep_seconds

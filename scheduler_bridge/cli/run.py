@@ -81,7 +81,7 @@ def _ended(fleet: LocalFleet, scan: Scan, show: Show) -> bool:
 
 def _print_report(text: str) -> None:
     if on_terminal():
-        Console().print(Markdown(text))
+        Console().print("", Markdown(text))
     else:
         sys.stdout.buffer.write(text.encode() + b"\n")
         sys.stdout.buffer.flush()

@@ -48,6 +48,7 @@ TABLE: Mapping[str, Figure] = {
     "makespan_ratio_mean": Figure("the same, mean"),
     "makespan_ratio_levels": Figure("the same DAGs as level-by-level chords, worst"),
     "makespan_ratio_levels_mean": Figure("the same, mean"),
+    "startable_to_started_max_ms": Figure("longest wait of a job that might have started, ms"),
     "dag_violations": Figure("jobs started before their dependencies had ended", 0),
     "message_bytes_max": Figure("largest message, streams of 10 to 100,000 jobs, bytes", 16 * 1024),
     "messages_per_job": Figure("messages a job, untimed run"),

@@ -38,14 +38,20 @@ class Workshop:
 
     def facts(self) -> Figures:
         """What the figures depend on."""
-        return {"agent": self.language, "cores": os.cpu_count() or 1}
+        return {
+            "agent": self.language,
+            "cores": os.cpu_count() or 1,
+            "load_before": round(
+                os.getloadavg()[0], 2
+            ),  # by others: more than a few percent and nothing holds
+        }
 
 
 @contextmanager
 def workshop() -> Iterator[Workshop]:
-    """A workshop for one bench, in the project's own state folder: a machine's /tmp is often memory."""
-    parent = PROJECT / ".scheduler-bridge"
-    parent.mkdir(exist_ok=True)
+    """A workshop for one bench, in the folder where the project keeps its servers: /tmp is often memory."""
+    parent = Path(os.environ.get("SCHEDULER_BRIDGE_STATE") or PROJECT / ".scheduler-bridge")
+    parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as name:
         folder = Path(name)
         agent_folder = folder / "configuration" / "mods-enabled" / AGENT_TYPE / "agent"
