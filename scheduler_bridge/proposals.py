@@ -25,11 +25,15 @@ class Proposals:
         by_stream: dict[int, list[tuple[int, ...]]] = {}
         for line in lines:
             by_stream.setdefault(line[0].stream, []).append(tuple(job.job for job in line))
-        self._publish(lines, [part for stream, found in by_stream.items() for part in assemble(found, stream)])
+        self._publish(
+            lines, [part for stream, found in by_stream.items() for part in assemble(found, stream)]
+        )
 
     def refill(self, lines: Sequence[Line]) -> None:
         """Publish lines each for itself: those that only fill a window have nothing to be looked at together for."""
-        self._publish(lines, [part for line in lines for part in assemble([tuple(job.job for job in line)], 0)])
+        self._publish(
+            lines, [part for line in lines for part in assemble([tuple(job.job for job in line)], 0)]
+        )
 
     def _publish(self, lines: Sequence[Line], fragments: Sequence[Fragment]) -> None:
         """A broker that is away costs no more than a sweep."""
@@ -39,5 +43,7 @@ class Proposals:
         try:
             self._publisher.publish(fragments, jobs)
         except PublishError as error:
-            log.warning("%s; %d jobs wait for the sweep", error, len(jobs), extra={"action": "publish_failed"})
+            log.warning(
+                "%s; %d jobs wait for the sweep", error, len(jobs), extra={"action": "publish_failed"}
+            )
             self._store.unpropose(list(jobs))

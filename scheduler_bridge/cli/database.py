@@ -8,7 +8,7 @@ from scheduler_bridge.cli.context import Options, connected, pass_options, requi
 from scheduler_bridge.migrate import check_schema, install_trigger, migrate, remove_trigger
 from scheduler_bridge.migrate import create_queue as make_queue
 from scheduler_bridge.store.pruning import prune_history
-from scheduler_bridge.wiring import database_url
+from scheduler_bridge.wiring import database_url, repository_folder
 
 
 @click.command("migrate")
@@ -73,15 +73,14 @@ def remove_the_trigger(options: Options) -> None:
 def prune(options: Options, days: int) -> None:
     """Delete what is remembered of old jobs.
 
-    Of jobs and streams that ended more than N days ago: ledger, output, results of the shipped
-    agents. The
+    Of jobs and streams that ended more than N days ago: ledger, output, results and files of the shipped agents. The
     rows of jobqueue stay; only our own schema is touched.
 
     \b
     Example: scheduler-bridge prune --days 90
     """
     with options.connection() as connection:
-        pruned = prune_history(connection, days)
+        pruned = prune_history(connection, days, repository_folder(options.settings()[0]))
     click.echo(
         f"deleted {pruned.attempts} attempts with their output, the scans of {pruned.streams} streams"
         f" and {pruned.cached} cached findings"

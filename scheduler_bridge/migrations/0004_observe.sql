@@ -7,14 +7,22 @@ language plpgsql set search_path from current as $$
 declare
     v_new int[];
 begin
-    with fresh as (
-        insert into open_job (job, stream, agent_type, host, priority, epoch)
-        select q.jq_pk, q.jq_job_fk, q.jq_type, case when t.local then 'localhost' else nullif(q.jq_host, '') end,
-               j.job_priority, coalesce((select max(a.epoch) from attempt a where a.job = q.jq_pk), 0)
-        from jobqueue q join job j on j.job_pk = q.jq_job_fk left join agent_type t on t.name = q.jq_type
+    -- In a statement of its own: an anti join against the table that is being filled reads what it has just written.
+    select array_agg(n.job) into v_new from (
+        select q.jq_pk as job from jobqueue q
         where q.jq_pk > p_low and q.jq_pk <= p_high and q.jq_endtime is null and q.jq_end_bits < 2
           and (q.jq_starttime is null or q.jq_starttime >= '9999-12-31') and q.jq_type <> 'command'
-          and not exists (select from open_job o where o.job = q.jq_pk)
+        except select o.job from open_job o where o.job > p_low and o.job <= p_high
+    ) n;
+    if v_new is null then
+        return '{}';
+    end if;
+    with fresh as (
+        insert into open_job (job, stream, agent_type, host, priority, epoch)
+        select q.jq_pk, q.jq_job_fk, q.jq_type, nullif(q.jq_host, ''), j.job_priority,
+               coalesce((select max(a.epoch) from attempt a where a.job = q.jq_pk), 0)
+        from jobqueue q join job j on j.job_pk = q.jq_job_fk
+        where q.jq_pk = any (v_new)
         on conflict do nothing
         returning job, stream
     ), streams as (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,12 +21,16 @@ class Pruned:
     cached: int  # findings in content that no stream has used for so long
 
 
-def prune_history(connection: psycopg.Connection[Any], days: int) -> Pruned:
-    """Delete what ended more than `days` days ago; a transaction for each stream, so that none takes long."""
+def prune_history(connection: psycopg.Connection[Any], days: int, repository: Path) -> Pruned:
+    """Delete what ended more than `days` days ago, with the files that agents keep below `repository/STREAM`.
+
+    A transaction for each stream, so that none takes long.
+    """
     attempts = _count(connection, "select scheduler_bridge.prune_attempts(%s)", days)
     streams = Reading(connection).old_scans(days)
     for stream in streams:
         connection.execute("select scheduler_bridge.forget_scan(%s)", [stream])
+        shutil.rmtree(repository / str(stream), ignore_errors=True)
     cached = _count(connection, "select scheduler_bridge.trim_scan_cache(%s)", days)
     return Pruned(attempts, len(streams), cached)
 

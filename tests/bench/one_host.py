@@ -7,7 +7,6 @@ lone hint, as a finish does where no chain carries it: the planner is told of no
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections import defaultdict
@@ -126,7 +125,7 @@ def main(runs: int) -> None:
         WORKER,
         store,
         Proposals(store, TimedPublisher(app, laps)),
-        Surroundings(configuration.agent_types, configuration.folder, dict(os.environ), Timers()),
+        Surroundings(configuration.agent_types, configuration.folder, Timers()),
         Leases(store, WORKER, lease_seconds=settings.lease_seconds),
     )
     host.report(time.monotonic())

@@ -225,6 +225,10 @@ class PostgresSide:
         self.postgres = PostgresStore(url, window=window)
         self.store: JobStore = self.postgres
 
+    def empty(self) -> None:
+        """Take everything out."""
+        emptied(self._connection)
+
     def insert(self, stream: StreamRow) -> Inserted:
         return insert(self._connection, stream)
 

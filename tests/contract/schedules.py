@@ -1,8 +1,9 @@
 """Transactions of several workers, interleaved as a schedule says.
 
-Each worker is the real store on a connection of its own, in a thread of its own. It stops before every statement and
-before every commit until the schedule lets it go on. One that is blocked by another's lock stays where it is, and the
-schedule goes on without it; PostgreSQL tells who is blocked, so that nothing waits for a time to pass.
+Each worker is the real store on a connection of its own, in a thread of its own. It stops before every
+statement and before every commit until the schedule lets it go on. One that is blocked by another's lock
+stays where it is, and the schedule goes on without it; PostgreSQL tells who is blocked, so that nothing
+waits for a time to pass.
 """
 
 from __future__ import annotations
@@ -109,9 +110,9 @@ class Stage:
         self._observer = psycopg.connect(url, autocommit=True)
 
     def play(self, schedule: Iterable[int], acts: Sequence[Callable[[SteppedStore], Any]]) -> list[Any]:
-        """Perform one act a worker: a step of the worker that the schedule names, then of the next; what they return.
+        """Perform one act a worker, a step of whom the schedule names, then of the next; what they return.
 
-        A worker that is blocked or has ended loses its step. When the schedule is over, all go on to their end.
+        Who is blocked or has ended loses the step. When the schedule is over all go on to their end.
         """
         cast = self.workers[: len(acts)]
         for worker, act in zip(cast, acts, strict=True):
@@ -119,9 +120,24 @@ class Stage:
         self._wait(cast)
         for place in schedule:
             self._step(cast[place], cast)
-        while not all(worker.ended for worker in cast):
-            for worker in cast:
-                self._step(worker, cast)
+        self._finish(cast)
+        return [worker.result() for worker in cast]
+
+    def play_behind(self, job: int, acts: Sequence[Callable[[SteppedStore], Any]]) -> list[Any]:
+        """Perform one act a worker while somebody holds an open job: each goes as far as it can, one by one.
+
+        So each stops in the middle of the statement that needs that job, with all that it has locked before.
+        """
+        cast = self.workers[: len(acts)]
+        with self._observer.transaction():
+            self._observer.execute("select from scheduler_bridge.open_job where job = %s for update", [job])
+            for worker, act in zip(cast, acts, strict=True):
+                worker.begin(act)
+                self._wait([worker])
+                while worker.stopped.is_set() and not worker.ended:
+                    self._step(worker, [worker])
+        self._wait(cast)
+        self._finish(cast)
         return [worker.result() for worker in cast]
 
     def close(self) -> None:
@@ -129,6 +145,11 @@ class Stage:
         for worker in self.workers:
             worker.close()
         self._observer.close()
+
+    def _finish(self, cast: list[Worker]) -> None:
+        while not all(worker.ended for worker in cast):
+            for worker in cast:
+                self._step(worker, cast)
 
     def _step(self, worker: Worker, cast: list[Worker]) -> None:
         if worker.stopped.is_set() and not worker.ended:

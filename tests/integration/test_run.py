@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scheduler_bridge.demo import FIRST, LAST, SCANNERS, installed_packages, scan_of
+from scheduler_bridge.demo import FIRST, LAST, SCANNERS
 from tests.integration.fleet import FAILS, NAPPER, configuration
 from tests.process_nodes import PROJECT
 
@@ -87,14 +87,3 @@ def test_ctrl_c_stops_everything_and_keeps_the_stream(alone: dict[str, str], tmp
     assert (process.returncode, report) == (130, "")
     assert "interrupted; stream 1 goes on when its database is used again" in said
     assert left_behind(alone["SCHEDULER_BRIDGE_STATE"]) == []
-
-
-def test_without_paths_the_installed_packages_are_scanned() -> None:
-    assert any((Path(folder) / "psycopg").is_dir() for folder in installed_packages())
-
-
-def test_a_path_of_any_bytes_reaches_the_agent_as_ascii() -> None:
-    stream = scan_of(["/srv/caf\udce9", "/srv/ä b"])
-    assert stream.jobs[0].args == '["/srv/caf\\udce9", "/srv/\\u00e4 b"]'
-    assert stream.name == "scan of /srv/caf\\udce9 /srv/ä b"
-    assert stream.siblings() == {0: (0, 1, 2, 3, 4)}

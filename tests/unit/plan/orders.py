@@ -22,13 +22,13 @@ def jobs_from(needs: Mapping[int, Iterable[int]]) -> list[Job]:
 
 
 def true_order(needs: Mapping[int, Set[int]]) -> Pairs:
-    """All (earlier, later) pairs that dependencies without a cycle imply."""
-    pairs = {(need, job) for job, prerequisites in needs.items() for need in prerequisites}
-    while True:
-        implied = {(a, d) for (a, b), (c, d) in product(pairs, pairs) if b == c} - pairs
-        if not implied:
-            return frozenset(pairs)
-        pairs |= implied
+    """All (earlier, later) pairs that the dependencies imply; in a cycle each job is earlier than itself."""
+    before = {job: set(prerequisites) for job, prerequisites in needs.items()}
+    for via in needs:
+        for earlier in before.values():
+            if via in earlier:
+                earlier |= before[via]
+    return frozenset((need, job) for job, earlier in before.items() for need in earlier)
 
 
 def expressed_order(plan: Plan | None) -> Pairs:

@@ -36,6 +36,12 @@ def test_entangled_cycles_are_named_once_by_a_shortest_one() -> None:
     assert faults_of(needing(j1={2, 3}, j2={3}, j3={1})) == (Cycle((1, 3)),)
 
 
+def test_of_equally_short_cycles_the_one_with_smaller_numbers_is_named() -> None:
+    for prerequisites in ([8, 16], [16, 8]):
+        needs = {1: frozenset(prerequisites), 8: frozenset({1}), 16: frozenset({1})}
+        assert faults_of(needs) == (Cycle((1, 8)),)
+
+
 def test_separate_cycles_are_named_each_even_where_one_needs_the_other() -> None:
     needs = needing(j1={2}, j2={1, 3}, j3={4}, j4={3}, j5={5})
     assert faults_of(needs) == (Cycle((1, 2)), Cycle((3, 4)), Cycle((5,)))
