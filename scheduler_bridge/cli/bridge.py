@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import select
 import signal
@@ -23,6 +24,8 @@ from scheduler_bridge.store.listener import Listener
 from scheduler_bridge.wiring import build, database_url, redis_url
 
 log = logging.getLogger(__name__)
+
+GARBAGE_THRESHOLD = 50_000  # a plan of 100,000 jobs is all values that stay: a third less time for it
 
 
 class StoppableListener(Listener):
@@ -59,6 +62,7 @@ def bridge(options: Options) -> None:
     Example: scheduler-bridge --config /etc/fossology bridge
     """
     log_to_stderr()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     settings, configuration = options.settings()
     if configuration is None:
         raise SettingsError("no configuration folder: set SCHEDULER_BRIDGE_CONFIG, or use --config")

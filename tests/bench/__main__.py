@@ -28,7 +28,8 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--runs", type=int, default=RUNS, help="of which the median counts (%(default)s)")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         figures = measure(set(options.only or names), max(1, options.runs))
     except KeyboardInterrupt:

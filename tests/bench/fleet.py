@@ -23,7 +23,7 @@ from tests.bench.rows import Inserted, Run, insert, open_jobs, runs_of
 from tests.bench.waiting import rest, wait
 from tests.bench.workshop import PROJECT, Workshop
 
-READY_SECONDS = 120.0
+READY_SECONDS = 60.0
 STREAM_SECONDS = 180.0
 WARM_UP_JOBS = 40
 

@@ -44,13 +44,6 @@ select distinct first + place, first + floor(random() * place)::int
 from numbered, generate_series(1, %(jobs)s::int - 1) as r (place), generate_series(1, 2)
 """
 COMMITTING = f"select pg_notify('{CHANNEL}', ''), clock_timestamp()"
-PLANNED = """
-select clock_timestamp(),
-       exists (select from scheduler_bridge.stream s where s.stream = %(stream)s::int and s.owner is null)
-       and exists (
-           select from scheduler_bridge.open_job o where o.stream = %(stream)s::int and o.proposed_at < now()
-       )
-"""
 
 
 def plan(shop: Workshop, runs: int) -> Figures:
@@ -121,17 +114,13 @@ class _Stopwatch:
 
 
 def _plan_once(alone: Fleet) -> float:
-    stream, committed_at = insert_large(alone.connection)
-    seen: list[datetime] = []
-
-    def planned() -> bool:
-        now, done = _row(alone.connection.execute(PLANNED, {"stream": stream}))
-        if done and alone.broker.exists(queue_of(AGENT_TYPE)):
-            seen.append(now)
-        return bool(seen)
-
-    alone.wait(planned, seconds=PLAN_SECONDS, what=f"the plan of {JOBS} jobs")
-    return (seen[0] - committed_at).total_seconds()
+    _, committed_at = insert_large(alone.connection)
+    queue = queue_of(AGENT_TYPE)  # what lies in it has been recorded before: the broker alone is asked
+    alone.wait(
+        lambda: bool(alone.broker.exists(queue)), seconds=PLAN_SECONDS, what=f"the plan of {JOBS} jobs"
+    )
+    (now,) = _row(alone.connection.execute("select clock_timestamp()"))
+    return float((now - committed_at).total_seconds())
 
 
 def _published(broker: redis.Redis) -> list[bytes]:

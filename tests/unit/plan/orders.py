@@ -86,7 +86,7 @@ def tangled(draw: st.DrawFn) -> Needs:
     return {job: draw(st.frozensets(st.sampled_from([*numbers, 98, 99]), max_size=2)) for job in numbers}
 
 
-def plans(*, most: int = 12) -> st.SearchStrategy[Plan]:
+def plans(*, most: int = 10) -> st.SearchStrategy[Plan]:
     """Plans as the planner makes them: flat, and what is side by side ordered by its smallest job."""
     shapes = st.recursive(
         st.none(),

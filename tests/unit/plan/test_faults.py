@@ -62,12 +62,12 @@ def test_a_cycle_of_ten_is_shown_in_full_and_one_of_eleven_is_not() -> None:
     assert Cycle(tuple(range(1, 12))).message.endswith(" -> 9 -> 10 -> ... (11 jobs)")
 
 
-def test_a_cycle_of_100_000_is_found_and_its_message_stays_short() -> None:
-    size = 100_000
+def test_a_cycle_of_50_000_is_found_and_its_message_stays_short() -> None:
+    size = 50_000
     (cycle,) = faults_of({job: frozenset({(job + 1) % size}) for job in range(size)})
     assert isinstance(cycle, Cycle)
     assert cycle.jobs == tuple(range(size))
-    assert cycle.message.endswith("9 -> ... (100,000 jobs)")
+    assert cycle.message.endswith("9 -> ... (50,000 jobs)")
 
 
 def test_20_000_jobs_behind_a_missing_one_give_one_fault() -> None:

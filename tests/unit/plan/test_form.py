@@ -76,14 +76,13 @@ def test_an_earlier_prerequisite_decides_when_the_place_of_the_latest_is_covered
 
 
 @given(planned_needs().flatmap(lambda case: st.tuples(st.just(case[0]), in_some_order(case[1]))))
-@settings(max_examples=150)
 def test_the_form_is_the_same_in_whatever_order_jobs_are_added(case: tuple[Plan, Needs]) -> None:
     expected, needs = case
     assert grown(needs) == expected
 
 
 @given(disturbed())
-@settings(max_examples=200)
+@settings(max_examples=120)
 def test_no_job_waits_for_one_it_does_not_need(needs: Needs) -> None:
     plan = grown(needs)
     assert sorted(jobs_in(plan)) == sorted(needs)
@@ -91,7 +90,6 @@ def test_no_job_waits_for_one_it_does_not_need(needs: Needs) -> None:
 
 
 @given(acyclic(most=7).flatmap(in_some_order))
-@settings(max_examples=150)
 def test_every_order_without_an_n_is_found_exactly(needs: Needs) -> None:
     order = true_order(needs)
     assert has_n(order, needs) or expressed_order(grown(needs)) == order

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler_bridge.plan.faults import Cycle, Dangling
@@ -103,14 +103,12 @@ def test_faulty_jobs_and_all_that_need_them_are_left_out() -> None:
 
 
 @given(planned_needs())
-@settings(max_examples=150)
 def test_a_series_parallel_order_is_found_exactly_however_redundant(case: tuple[Plan, Needs]) -> None:
     expected, needs = case
     assert plan_of(needs) == Planned(expected, (), ())
 
 
 @given(acyclic())
-@settings(max_examples=150)
 def test_a_plan_orders_no_two_jobs_that_the_dependencies_do_not_order(needs: Needs) -> None:
     planned = plan_of(needs)
     assert sorted(jobs_in(planned.plan)) == sorted(needs)
@@ -118,7 +116,6 @@ def test_a_plan_orders_no_two_jobs_that_the_dependencies_do_not_order(needs: Nee
 
 
 @given(acyclic())
-@settings(max_examples=150)
 def test_cross_is_exactly_what_the_plan_does_not_express(needs: Needs) -> None:
     planned = plan_of(needs)
     expressed = expressed_order(planned.plan)
@@ -129,7 +126,6 @@ def test_cross_is_exactly_what_the_plan_does_not_express(needs: Needs) -> None:
 
 
 @given(acyclic(most=7))
-@settings(max_examples=150)
 def test_something_is_cross_only_where_an_n_forbids_a_form(needs: Needs) -> None:
     planned = plan_of(needs)
     order = true_order(needs)
