@@ -4,6 +4,15 @@
 -- before it changes the first (`lock_jobs`). What it comes across later it takes only where nobody holds it, and
 -- leaves the rest to the sweep. Edges and foreign rows of a job are written under the lock of its open job; those of
 -- a claimed job under its attempt, which is locked before anything else.
+-- Nobody mirrors while jobs fail (`no_mirroring`, taken before any other lock): a row that needs one of those that fail
+-- at any depth is either seen by the failure or sees it.
+
+create function no_mirroring() returns void
+language plpgsql set search_path from current as $$
+begin
+    perform pg_advisory_xact_lock_shared(7319, 0);
+end
+$$;
 
 create function lock_jobs(p_jobs int[]) returns void
 language plpgsql set search_path from current as $$
@@ -76,7 +85,7 @@ begin
 end
 $$;
 
--- Fails what depends on a failed job, at any depth. The job itself is locked with them, for `finish` deletes it next.
+-- Fails what depends on a failed job, at any depth. Lock them before, and call `no_mirroring` before that.
 create function fail_dependents(p_job int) returns void
 language plpgsql set search_path from current as $$
 declare
@@ -85,7 +94,6 @@ declare
 begin
     select array_agg(d.job), array_agg('prerequisite ' || d.cause || ' failed') into v_jobs, v_reasons
     from dependents_of(array[p_job]) d;
-    perform lock_jobs(p_job || v_jobs);
     if v_jobs is not null then
         perform fail_jobs(v_jobs, array_fill('dependency failed'::text, array[cardinality(v_jobs)]), v_reasons);
     end if;
@@ -143,7 +151,7 @@ declare
     v_reasons text[];
     v_met_by int[];  -- jobs and, at the same place, a prerequisite of theirs that has completed or was deleted
     v_met int[];
-    v_ready int[] := satisfied(p_jobs);
+    v_ready int[];
 begin
     select array_agg(v.job), array_agg(v.endtext), array_agg(v.reason) into v_doomed, v_texts, v_reasons from verdicts(p_jobs) v;
     select array_agg(e.job), array_agg(e.needs) into v_met_by, v_met
@@ -154,6 +162,10 @@ begin
             select from jobdepends d where d.jdep_jq_fk = e.job and d.jdep_jq_depends_fk = e.needs
         ))
     );
+    v_ready := satisfied(p_jobs);  -- after v_met: what has lost its last edge is among them
+    if v_doomed is not null then
+        perform no_mirroring();
+    end if;
     perform lock_jobs(v_ready || v_met_by || v_doomed || array(select d.job from dependents_of(v_doomed) d));
     if v_doomed is not null then
         perform fail_jobs(v_doomed, v_texts, v_reasons);

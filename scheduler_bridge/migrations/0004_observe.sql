@@ -7,6 +7,7 @@ language plpgsql set search_path from current as $$
 declare
     v_new int[];
 begin
+    perform pg_advisory_xact_lock(7319, 0);  -- see `no_mirroring`
     -- In a statement of its own: an anti join against the table that is being filled reads what it has just written.
     select array_agg(n.job) into v_new from (
         select q.jq_pk as job from jobqueue q
@@ -19,14 +20,16 @@ begin
     end if;
     with fresh as (
         insert into open_job (job, stream, agent_type, host, priority, epoch)
-        select q.jq_pk, q.jq_job_fk, q.jq_type, nullif(q.jq_host, ''), j.job_priority,
-               coalesce((select max(a.epoch) from attempt a where a.job = q.jq_pk), 0)
-        from jobqueue q join job j on j.job_pk = q.jq_job_fk
+        select q.jq_pk, q.jq_job_fk, q.jq_type, case when t.local then 'localhost' else nullif(q.jq_host, '') end,
+               j.job_priority, coalesce((select max(a.epoch) from attempt a where a.job = q.jq_pk), 0)
+        from jobqueue q join job j on j.job_pk = q.jq_job_fk left join agent_type t on t.name = q.jq_type
         where q.jq_pk = any (v_new)
         on conflict do nothing
         returning job, stream
     ), streams as (
-        insert into stream (stream) select distinct fresh.stream from fresh on conflict do nothing
+        -- A stream that is there is left alone: `on conflict` would wait for whoever has it leased just now.
+        insert into stream (stream) select distinct fresh.stream from fresh
+        where not exists (select from stream s where s.stream = fresh.stream)
     ), unseen as (
         insert into unplanned (stream, job) select fresh.stream, fresh.job from fresh
     )
@@ -83,6 +86,7 @@ language plpgsql set search_path from current as $$
 declare
     v_streams int[];
 begin
+    perform no_mirroring();
     with due as (
         select c.stream from stream c
         where (p_only is null or c.stream = any (p_only)) and (c.leased_until < now() or c.owner = p_owner)
@@ -129,6 +133,9 @@ create function record_plan(
 language plpgsql set search_path from current as $$
 begin
     perform set_config('synchronous_commit', 'off', true);
+    if cardinality(p_faulty) > 0 then
+        perform no_mirroring();
+    end if;
     perform from stream where stream = p_stream and owner = p_owner for update;
     if not found then
         return;

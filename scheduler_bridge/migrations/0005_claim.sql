@@ -113,11 +113,13 @@ begin
         kind := 'taken';
     end if;
     if kind in ('ended', 'orphan') then
-        perform from open_job o where o.job = p_job and o.worker is null for update;
-        if found then
-            perform forget_jobs(array[p_job]);
-        end if;
-    else
+        -- Asked again under its lock: the row may be new, and mirrored since.
+        perform lock_jobs(array[p_job]);
+        perform forget_jobs(array(
+            select o.job from open_job o cross join obstacle(p_job, p_host) b
+            where o.job = p_job and o.worker is null and b.kind in ('ended', 'orphan')
+        ));
+    elsif kind <> 'taken' or subject = 'another scheduler' then  -- whoever has taken it may have returned it by now
         v_ready := case when kind in ('needs', 'doomed') then false when kind in ('paused', 'taken') then null else true end;
         update open_job o
         set proposed_at = null, obstacle = claim.kind, subject = claim.subject, refused_at = now(), ready = coalesce(v_ready, o.ready)

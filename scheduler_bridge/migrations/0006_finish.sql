@@ -11,6 +11,9 @@ create function finish(
 ) returns boolean
 language plpgsql set search_path from current as $$
 begin
+    if p_ending = 'failed' then
+        perform no_mirroring();
+    end if;
     update attempt a set ended_at = now(), ending = p_ending, reason = p_reason, items = p_items
     where a.job = p_job and a.epoch = p_epoch and a.ended_at is null;
     if not found then
@@ -26,6 +29,7 @@ begin
             jq_schedinfo = null, jq_itemsprocessed = p_items
         where q.jq_pk = p_job and q.jq_endtime is null;
         if p_ending = 'failed' and exists (select from jobqueue q where q.jq_pk = p_job and q.jq_end_bits >= 2) then
+            perform lock_jobs(p_job || array(select d.job from dependents_of(array[p_job]) d));
             perform fail_dependents(p_job);
         end if;
         perform forget_jobs(array[p_job]);
@@ -47,45 +51,57 @@ begin
 end
 $$;
 
--- Frees what waited for a limit that an ended attempt drew on: one job that waits for its agent type, one that waits
--- for a host and may run on this one; when nothing runs any more, the exclusive job that waits; when no exclusive job
--- runs or waits, those that waited for it. Returns the jobs. Two that end together free two: each takes the first
--- that the other has not taken.
-create function release(p_type text, p_host text) returns int[]
-language plpgsql set search_path from current as $$
-declare
-    v_idle boolean;
-    v_jobs int[];
+-- Jobs that an ended attempt may free, to be locked before `release`: those that wait for its agent type, and those that
+-- wait for a slot and may run on its host, more of them than are likely to be freed by others at the same moment; when
+-- nothing runs any more, the exclusive job that waits; when no exclusive job runs or waits, those that waited for it.
+create function parked(p_type text, p_host text) returns int[]
+language plpgsql stable set search_path from current as $$
 begin
     if not exists (select from open_job o where o.ready and o.worker is null and o.obstacle is not null) then
         return '{}';
     end if;
-    v_idle := not exists (select from attempt a where a.ended_at is null);
-    with for_type as (
-        select o.job, null::text as obstacle from open_job o
-        where o.obstacle = 'type_full' and o.subject = p_type and o.ready and o.worker is null
-        order by o.priority desc, o.job limit 1 for update skip locked
-    ), for_host as (
-        select o.job, null::text as obstacle from open_job o
-        where o.obstacle = 'host_full' and coalesce(o.host, p_host) = p_host and o.ready and o.worker is null
-        order by o.priority desc, o.job limit 1 for update skip locked
-    ), alone as (
-        select o.job, 'exclusive_next' as obstacle from open_job o
-        where v_idle and o.obstacle = 'exclusive_waits' and o.ready and o.worker is null
-        order by o.priority desc, o.job limit 1 for update skip locked
-    ), with_others as (
-        select o.job, null::text as obstacle from open_job o
-        where o.obstacle = 'exclusive_runs' and o.ready and o.worker is null
-          and not exists (select from open_job x where x.obstacle in ('exclusive_waits', 'exclusive_next') and x.ready and x.worker is null)
-          and not exists (select from attempt a join agent_type t on t.name = a.agent_type where a.ended_at is null and t.exclusive)
-        order by o.priority desc, o.job limit 200 for update skip locked
+    return array(
+        (select o.job from open_job o
+         where o.obstacle = 'type_full' and o.subject = p_type and o.ready and o.worker is null
+         order by o.priority desc, o.job limit 50)
+        union all
+        (select o.job from open_job o
+         where o.obstacle = 'host_full' and coalesce(o.host, p_host) = p_host and o.ready and o.worker is null
+         order by o.priority desc, o.job limit 50)
+        union all
+        (select o.job from open_job o
+         where o.obstacle = 'exclusive_waits' and o.ready and o.worker is null
+           and not exists (select from attempt a where a.ended_at is null)
+         order by o.priority desc, o.job limit 1)
+        union all
+        (select o.job from open_job o
+         where o.obstacle = 'exclusive_runs' and o.ready and o.worker is null
+           and not exists (select from open_job x where x.obstacle in ('exclusive_waits', 'exclusive_next') and x.ready and x.worker is null)
+           and not exists (select from attempt a join agent_type t on t.name = a.agent_type where a.ended_at is null and t.exclusive)
+         order by o.priority desc, o.job limit 200)
+    );
+end
+$$;
+
+-- Frees of parked jobs those that one ended attempt frees: the first that waits for its agent type, the first that waits for
+-- a slot, and whoever waited for exclusivity. Returns them. They are locked: two attempts that end together free two.
+create function release(p_type text, p_parked int[]) returns int[]
+language plpgsql set search_path from current as $$
+declare
+    v_jobs int[];
+begin
+    with waiting as (
+        select o.job, o.obstacle, row_number() over (partition by o.obstacle order by o.priority desc, o.job) as place
+        from open_job o
+        where o.job = any (p_parked) and o.ready and o.worker is null
+          and (o.obstacle in ('host_full', 'exclusive_waits', 'exclusive_runs') or (o.obstacle = 'type_full' and o.subject = p_type))
     ), freed as (
-        table for_type union all table for_host union all table alone union all table with_others
-    ), moved as (
-        update open_job o set obstacle = freed.obstacle, subject = null, refused_at = now(), proposed_at = null
-        from freed where o.job = freed.job returning o.job
+        update open_job o
+        set obstacle = case w.obstacle when 'exclusive_waits' then 'exclusive_next' end, subject = null, refused_at = now(),
+            proposed_at = null
+        from waiting w where o.job = w.job and (w.place = 1 or w.obstacle = 'exclusive_runs') returning o.job
     )
-    select array_agg(moved.job) into v_jobs from moved;
+    select array_agg(freed.job) into v_jobs from freed;
     return coalesce(v_jobs, '{}');
 end
 $$;
@@ -102,7 +118,9 @@ language plpgsql set search_path from current as $$
 declare
     v attempt;
     v_bits int;  -- null: the row has not ended
+    v_doomed int[];
     v_dependents int[];
+    v_parked int[];
     v_ready int[];
     v_freed int[];
 begin
@@ -110,11 +128,18 @@ begin
     select * into v from attempt a where a.job = p_job and a.epoch = p_epoch;
     select q.jq_end_bits into v_bits from jobqueue q where q.jq_pk = p_job and q.jq_endtime is not null;
     if v_bits >= 2 then
-        perform fail_dependents(p_job);  -- also rows that were mirrored while `finish` was under way
+        perform no_mirroring();
+        v_doomed := array(select d.job from dependents_of(array[p_job]) d);  -- of one that somebody killed while it ran
     elsif v_bits is not null then
         select array_agg(e.job) into v_dependents from edge e where e.needs = p_job;
+    end if;
+    v_parked := parked(v.agent_type, v.host);
+    if v_doomed is not null or v_dependents is not null or v_parked <> '{}' then
+        perform lock_jobs(v_doomed || v_dependents || v_parked);
+        if v_doomed <> '{}' then
+            perform fail_dependents(p_job);
+        end if;
         if v_dependents is not null then
-            perform lock_jobs(v_dependents);
             delete from edge e where e.needs = p_job and e.job = any (v_dependents);
             v_ready := satisfied(v_dependents);
             perform make_ready(v_ready);
@@ -124,8 +149,8 @@ begin
               and (o.job = p_next or (o.proposed_at is not null and o.job = any (v_ready)));
         end if;
     end if;
-    v_freed := release(v.agent_type, v.host) || (v_dependents)[:p_window];
-    if cardinality(v_freed) > 0 then
+    v_freed := case when v_parked <> '{}' then release(v.agent_type, v_parked) end || v_dependents[:p_window];
+    if v_freed <> '{}' then
         return query select false, p.* from propose(v_freed) p;
     end if;
     return query select true, t.* from top_up(array[v.stream], p_window, p_window / 2) t;

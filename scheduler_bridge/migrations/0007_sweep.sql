@@ -25,7 +25,9 @@ begin
         v_taken := v_taken || v;
         return next v.job;
     end loop;
-    perform release(a.agent_type, a.host) from unnest(v_taken) a;
+    perform release(a.agent_type, array(
+        select o.job from open_job o where o.job = any (parked(a.agent_type, a.host)) order by o.job for update skip locked
+    )) from unnest(v_taken) a;
 end
 $$;
 

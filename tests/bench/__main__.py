@@ -7,13 +7,18 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import FrameType
+
+import psycopg
+import redis
 
 from scheduler_bridge.errors import BridgeError
 from tests.bench.figures import Figures, lines, summary
-from tests.bench.fleet import fleet
-from tests.bench.scenarios import ALONE, ON_FLEET
-from tests.bench.workshop import Workshop, workshop
+from tests.bench.fleet import Fleet, fleet
+from tests.bench.scenarios import ALONE, ON_FLEET, OnFleet
+from tests.bench.workshop import workshop
 
 RUNS = 5
 LARGEST = ("message_bytes_max_small", "message_bytes_max_100k")
@@ -34,12 +39,9 @@ def main() -> int:
         figures = measure(set(options.only or names), max(1, options.runs))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BridgeError as error:
-        print(error, file=sys.stderr)
-        return 1
     if options.json:
         print(json.dumps(figures), flush=True)
-    return 0
+    return 1 if "failed" in figures else 0
 
 
 def measure(wanted: set[str], runs: int) -> Figures:
@@ -49,10 +51,15 @@ def measure(wanted: set[str], runs: int) -> Figures:
     with workshop() as shop:
         figures.update(shop.facts(), runs=runs)
         print(", ".join(f"{key} {value}" for key, value in figures.items()), flush=True)
-        for name in [name for name in ALONE if name in wanted]:
-            _keep(figures, name, ALONE[name](shop, runs))
-        for slots in ON_FLEET:
-            _on_fleet(shop, slots, wanted, figures)
+        for name, alone in ALONE.items():
+            if name in wanted:
+                with _noting_failure(figures, name):
+                    _keep(figures, name, alone(shop, runs))
+        for slots, scenarios in ON_FLEET.items():
+            chosen = {name: scenario for name, scenario in scenarios.items() if name in wanted}
+            if chosen:
+                with _noting_failure(figures, f"fleet of {slots}"), fleet(shop, slots) as running:
+                    _on_fleet(running, chosen, figures)
     sizes = [figures[key] for key in LARGEST if key in figures]
     if sizes:
         figures["message_bytes_max"] = max(sizes)
@@ -61,15 +68,22 @@ def measure(wanted: set[str], runs: int) -> Figures:
     return figures
 
 
-def _on_fleet(shop: Workshop, slots: int, wanted: set[str], figures: Figures) -> None:
-    chosen = {name: scenario for name, scenario in ON_FLEET[slots].items() if name in wanted}
-    if not chosen:
-        return
-    with fleet(shop, slots) as running:
-        for name, scenario in chosen.items():
+def _on_fleet(running: Fleet, chosen: Mapping[str, OnFleet], figures: Figures) -> None:
+    for name, scenario in chosen.items():
+        with _noting_failure(figures, name):
             _keep(figures, name, scenario(running, int(figures["runs"])))
-        for said in running.restarts():
-            print(f"!! {said}", flush=True)
+    for said in running.restarts():
+        print(f"!! {said}", flush=True)
+
+
+@contextmanager
+def _noting_failure(figures: Figures, name: str) -> Iterator[None]:
+    """A scenario that fails does not cost the figures of the others."""
+    try:
+        yield
+    except (BridgeError, psycopg.Error, redis.RedisError) as error:
+        print(f"!! {name} failed: {error}", flush=True)
+        figures.setdefault("failed", []).append(name)
 
 
 def _keep(figures: Figures, name: str, found: Figures) -> None:

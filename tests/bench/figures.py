@@ -38,6 +38,7 @@ TABLE: Mapping[str, Figure] = {
     "no_trigger_max_ms": Figure("unannounced insert, no trigger, slowest, ms", 5000),
     "chain50_s": Figure("chain of 50, s", 0.7),
     "jobs_per_s": Figure("200 independent jobs, jobs/s", 180, at_least=True),
+    "cpu_ms_per_job": Figure("the same, processor time of all processes a job, ms"),
     "hostmax1_jobs_per_s": Figure("the same on one slot, jobs/s", 60, at_least=True),
     "start_p50_ms_history": Figure("announced insert -> started, 300,000 finished rows, p50, ms"),
     "start_ratio_history": Figure("the same / without them", 1.1),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tests.bench import latency
 from tests.bench.figures import Figures, median
 from tests.bench.fleet import Fleet
+from tests.bench.processor import between, spent_seconds
 from tests.bench.rows import a_chain, insert
 from tests.bench.workshop import AGENT_TYPE
 
@@ -46,8 +47,15 @@ def chain(fleet: Fleet, runs: int) -> Figures:
 
 
 def crowd(fleet: Fleet, runs: int) -> Figures:
-    """Two hundred jobs that need nothing."""
-    return {"jobs_per_s": _rate(fleet, runs)}
+    """Two hundred jobs that need nothing; also what each costs the machine, the agent's process included."""
+    before = spent_seconds(fleet)
+    rate = _rate(fleet, runs)
+    cost = between(before, spent_seconds(fleet), runs * CROWD / 1000, 2)
+    return {
+        "jobs_per_s": rate,
+        "cpu_ms_per_job": round(sum(cost.values()), 2),
+        "cpu_ms_per_job_by_process": cost,
+    }
 
 
 def crowd_on_one_slot(fleet: Fleet, runs: int) -> Figures:

@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.contract.queues import MemorySide, PostgresSide, Queue, configure, emptied
+from tests.contract.fleet import configure
+from tests.contract.queues import MemorySide, PostgresSide, Queue, emptied
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ from scheduler_bridge.model.jobs import Ending, Outcome, Work
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
 from scheduler_bridge.store.port import JobStore, Line
 from tests.builders import Inserted, StreamRow
-from tests.contract.queues import Queue, report
+from tests.contract.fleet import report
+from tests.contract.queues import Queue
 
 COMPLETED = Outcome(Ending.COMPLETED)
 FAILED = Outcome(Ending.FAILED, reason="it broke")

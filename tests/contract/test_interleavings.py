@@ -18,7 +18,8 @@ from scheduler_bridge.model.jobs import Outcome, Work
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
 from scheduler_bridge.store.port import Held, JobStore
 from tests.builders import a_job, a_stream
-from tests.contract.queues import PostgresSide, configure
+from tests.contract.fleet import configure
+from tests.contract.queues import PostgresSide
 from tests.contract.schedules import Stage, SteppedStore, merges
 from tests.contract.steps import COMPLETED, FAILED, claimed, done, numbers, plan, planned, refused, running
 
@@ -201,7 +202,7 @@ def test_two_failures_fail_what_depends_on_both_whatever_the_order(scene: Scene)
 def test_a_row_that_is_taken_in_while_its_prerequisite_ends_is_not_forgotten(
     scene: Scene, outcome: Outcome
 ) -> None:
-    """Steps of the bridge: observe, commit, lease, commit, read, record, commit. Every third of 330 orders."""
+    """The bridge: observe, commit, lease, commit, read, record, commit. Every third of 330 orders."""
     origin = planned(scene.queue, a_stream(a_job("unpack")))
     for schedule in islice(merges(END_AND_LOOK, 7), None, None, 3):
         first = scene.queue.add(origin.stream, a_job("license"))

@@ -13,7 +13,8 @@ import pytest
 from scheduler_bridge.model.jobs import Work
 from scheduler_bridge.store.port import PlanRecord
 from tests.builders import a_job, a_stream
-from tests.contract.queues import PostgresSide, configure
+from tests.contract.fleet import configure
+from tests.contract.queues import PostgresSide
 from tests.contract.schedules import Stage, SteppedStore
 from tests.contract.steps import COMPLETED, FAILED, plan, running
 

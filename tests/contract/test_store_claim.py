@@ -10,7 +10,8 @@ from scheduler_bridge.model.jobs import Work
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
 from scheduler_bridge.store.memory_queue import PAUSED_AT
 from tests.builders import a_job, a_stream
-from tests.contract.queues import HOSTS, TYPES, Entry, Queue
+from tests.contract.fleet import HOSTS, TYPES
+from tests.contract.queues import Entry, Queue
 from tests.contract.steps import (
     COMPLETED,
     FAILED,

@@ -9,7 +9,8 @@ import pytest
 from scheduler_bridge.plan.admission import ObstacleKind
 from scheduler_bridge.store.memory_queue import PAUSED_AT
 from tests.builders import JobRow, a_job, a_stream
-from tests.contract.queues import Queue, configure
+from tests.contract.fleet import configure
+from tests.contract.queues import Queue
 from tests.contract.steps import (
     COMPLETED,
     FAILED,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from scheduler_bridge.model.agents import Host
 from scheduler_bridge.plan.admission import ObstacleKind
 from tests.builders import a_job, a_stream
-from tests.contract.queues import HOSTS, Queue, agent_type
+from tests.contract.fleet import HOSTS, agent_type
+from tests.contract.queues import Queue
 from tests.contract.steps import (
     FAILED,
     RETURNED,

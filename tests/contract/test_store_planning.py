@@ -9,7 +9,8 @@ from scheduler_bridge.bridge import decide
 from scheduler_bridge.model.jobs import Job
 from scheduler_bridge.store.port import PlanRecord
 from tests.builders import a_job, a_stream
-from tests.contract.queues import Queue, configure
+from tests.contract.fleet import configure
+from tests.contract.queues import Queue
 from tests.contract.steps import (
     FAILED,
     done,

@@ -10,7 +10,8 @@ import pytest
 from scheduler_bridge.model.agents import Host
 from scheduler_bridge.store.port import PlanRecord
 from tests.builders import JobRow, a_job, a_stream
-from tests.contract.queues import Queue, configure
+from tests.contract.fleet import configure
+from tests.contract.queues import Queue
 from tests.contract.steps import (
     COMPLETED,
     claimed,

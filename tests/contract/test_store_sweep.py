@@ -10,7 +10,8 @@ from scheduler_bridge.plan.admission import ObstacleKind
 from scheduler_bridge.store.memory_queue import PAUSED_AT
 from scheduler_bridge.store.port import Held
 from tests.builders import a_job, a_stream
-from tests.contract.queues import HOSTS, TYPES, Queue, report
+from tests.contract.fleet import HOSTS, TYPES, report
+from tests.contract.queues import Queue
 from tests.contract.steps import (
     COMPLETED,
     FAILED,
