@@ -15,7 +15,7 @@ from scheduler_bridge.plan.faults import Cycle, Fault
 from scheduler_bridge.plan.fragments import followers, front
 from scheduler_bridge.plan.planner import plan
 from scheduler_bridge.proposals import Proposals
-from scheduler_bridge.store.port import JobStore, Line, PlanRecord, StreamRows
+from scheduler_bridge.store.port import MOST_LEASED, JobStore, Line, PlanRecord, StreamRows
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,12 @@ class Bridge:
     def tick(self) -> None:
         """One pass from rows to messages: everything that is new, nothing else."""
         self._store.observe()
-        while streams := self._store.lease_streams(self._owner):
+        while True:
+            streams = self._store.lease_streams(self._owner)
             for stream in streams:
                 self.propose(stream)
+            if len(streams) < MOST_LEASED:
+                return
 
     def propose(self, stream: int) -> None:
         """Plan a leased stream and publish what can start."""

@@ -7,10 +7,9 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from celery import Celery
-
 from scheduler_bridge.bridge import Bridge
 from scheduler_bridge.configuration.folder import Configuration
+from scheduler_bridge.dispatch.application import BridgeCelery
 from scheduler_bridge.dispatch.canvas import Publisher
 from scheduler_bridge.embedded import announced
 from scheduler_bridge.errors import SettingsError
@@ -79,7 +78,7 @@ def _address(given: str | None, settings: Settings, variable: str) -> str:
     return url
 
 
-def build(settings: Settings, app: Celery, role: str) -> Parts:
+def build(settings: Settings, app: BridgeCelery, role: str) -> Parts:
     """Everything that a bridge, a worker or housekeeping needs."""
     store = open_store(settings)
     publisher = Publisher(app)

@@ -95,8 +95,13 @@ class Leases:
             if attempt.job in held:
                 entry.lease = entry.lease.renewed(now)
                 entry.items = attempt.items
-            else:
+            elif self._is_running(entry):
                 self._abandon(entry, "it has moved on or its row was ended by somebody else")
+
+    def _is_running(self, entry: _Entry) -> bool:
+        """Whether the attempt has not ended by itself while its lease was being renewed."""
+        with self._changed:
+            return self._entries.get((entry.work.job, entry.work.epoch)) is entry
 
     def _keep_output(self, entries: list[_Entry], now: float) -> None:
         chatty = [

@@ -11,12 +11,14 @@ makes one of them wrong:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
 from celery.backends.redis import RedisBackend
-from kombu import Connection
+from kombu import Connection, Producer
 
 PUBLISH_SECONDS = 0.5
 CONSUME_SECONDS = 5
@@ -30,9 +32,39 @@ class CountingBackend(RedisBackend):
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Celery would subscribe to each published task's result here: two commands and a connection a task."""
 
+    def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:
+        """The same for each member of a published chord."""
+        return result
+
+    def remove_pending_result(self, result: Any) -> Any:
+        """Nothing was subscribed to."""
+        return result
+
 
 class BridgeCelery(Celery):
-    """Celery whose publishing connections are impatient."""
+    """Celery whose publishing connections are impatient, and which publishes all of a canvas by one producer."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._own = threading.local()
+
+    @contextmanager
+    def one_producer(self) -> Iterator[Producer]:
+        """A producer in batch mode, used by everything that this thread publishes inside.
+
+        A chord hands its producer to nobody: without this its members would go out one by one.
+        """
+        with super().producer_or_acquire() as producer, producer.batch():
+            self._own.producer = producer
+            try:
+                yield producer
+            finally:
+                self._own.producer = None
+
+    def producer_or_acquire(self, producer: Producer | None = None) -> Any:
+        """The producer given, else that of `one_producer` around us, else one of the pool."""
+        own = producer or getattr(self._own, "producer", None)
+        return super().producer_or_acquire(own)
 
     def connection_for_write(self, url: str | None = None, **options: Any) -> Connection:
         impatient = {"socket_timeout": PUBLISH_SECONDS, "socket_connect_timeout": PUBLISH_SECONDS}

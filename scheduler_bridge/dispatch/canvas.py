@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celery import Celery, Signature, chain, chord
+from celery import Signature, chain, chord
 from kombu.exceptions import OperationalError
 
+from scheduler_bridge.dispatch.application import BridgeCelery
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING, LOOK_AGAIN, MESSAGE_VERSION, RUN_JOB, queue_of
 from scheduler_bridge.errors import PublishError
 from scheduler_bridge.model.jobs import Job
@@ -26,16 +27,16 @@ log = logging.getLogger(__name__)
 class Publisher:
     """Publishes fragments on one Celery application; counts what went out, by shape."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: BridgeCelery) -> None:
         self._app = app
         self.published: Counter[str] = Counter()
 
     def publish(self, fragments: Sequence[Fragment], jobs: Mapping[int, Job]) -> None:
         """Publish all fragments over `jobs`. PublishError: the broker took some of them at most."""
         try:
-            with self._app.producer_or_acquire() as producer, producer.batch():
+            with self._app.one_producer():
                 for fragment in fragments:
-                    self._canvas(fragment, jobs).apply_async(producer=producer)
+                    self._canvas(fragment, jobs).apply_async()
                     self.published[type(fragment).__name__] += 1
         except (OperationalError, OSError) as error:
             raise PublishError(f"the broker took no message: {error}") from error

@@ -15,6 +15,7 @@ from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.model.jobs import Job, Outcome, Work
 from scheduler_bridge.plan.admission import Obstacle
 
+MOST_LEASED = 100  # streams a call of lease_streams
 Line = tuple[Job, ...]  # jobs that one message carries, each needing only the one before
 
 
@@ -71,7 +72,7 @@ class JobStore(Protocol):
         """Take in rows inserted since the last call; how many."""
 
     def lease_streams(self, owner: str, only: Sequence[int] | None = None) -> list[int]:
-        """Streams with rows that no planner has seen, now leased to `owner`."""
+        """Streams with rows that no planner has seen, now leased to `owner`; at most MOST_LEASED."""
 
     def stream_rows(self, stream: int) -> StreamRows:
         """The rows of a leased stream."""

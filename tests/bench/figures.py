@@ -53,6 +53,10 @@ TABLE: Mapping[str, Figure] = {
     "dag_violations": Figure("jobs started before their dependencies had ended", 0),
     "message_bytes_max": Figure("largest message, streams of 10 to 100,000 jobs, bytes", 16 * 1024),
     "messages_per_job": Figure("messages a job, untimed run"),
+    "jobs_watched": Figure("jobs of that run"),
+    "chains_published": Figure("published for them: chains"),
+    "chords_published": Figure("chords, of jobs and of chains"),
+    "hints_published": Figure("lone hints"),
     "plan_100k_s": Figure("100,000 jobs: commit -> planned and proposed, s", 5),
 }
 

@@ -32,11 +32,13 @@ def messages(fleet: Fleet, runs: int) -> Figures:
             jobs += len(data)
             by_stream[name] = {"jobs": len(data), **asdict(Tally.of(taken))}
     tally = Tally.of(everything)
-    published = {"chains": tally.chains, "chords": tally.chords, "hints": tally.hints}
     return {
         "messages_per_job": round(tally.messages / jobs, 3),
         "message_bytes_max_small": tally.bytes_max,
-        "published": {"jobs": jobs, **published, "look_agains": tally.look_agains},
+        "chains_published": tally.chains,
+        "chords_published": tally.chords,
+        "hints_published": tally.hints,
+        "jobs_watched": jobs,
         "published_by_stream": by_stream,
     }
 

@@ -24,6 +24,7 @@ from tests.contract.steps import numbers, plan
 WORKERS = ("h1", "h1", "h2", "h2")  # two for the one slot of h1
 RUNS = 30
 JOBS = 16
+WINDOWS = (0, 2, 5)  # 0: twenty
 KINDS = ("license", "copyright", "report", "single", "double", "double", "alone")
 MAXIMA = {"single": 1, "double": 2}
 MOST_ATTEMPTS = 3  # what is given back so often ends then
@@ -110,9 +111,9 @@ class Rush:
 
 
 @pytest.fixture
-def queue(shared_database: tuple[str, psycopg.Connection[Any]]) -> Iterator[PostgresSide]:
-    """An empty, configured queue; h1 has one slot."""
-    made = PostgresSide(*shared_database)
+def queue(shared_database: tuple[str, psycopg.Connection[Any]], run: int) -> Iterator[PostgresSide]:
+    """An empty, configured queue, some with a narrow window; h1 has one slot."""
+    made = PostgresSide(*shared_database, window=WINDOWS[run % len(WINDOWS)])
     made.empty()
     configure(made.store)
     made.store.register_host(Host("h1", 1), "worker@h1", [one.name for one in TYPES])
