@@ -59,6 +59,7 @@ declare
     v_high int;
     v_next xid8;
 begin
+    perform set_config('synchronous_commit', 'off', true);  -- what a crash takes with it is seen again
     select * into v from progress for update;
     select coalesce(max(jq_pk), 0) into v_high from jobqueue;
     v_next := pg_snapshot_xmax(pg_current_snapshot());  -- after v_high: whoever drew a lower number began before
@@ -86,6 +87,7 @@ language plpgsql set search_path from current as $$
 declare
     v_streams int[];
 begin
+    perform set_config('synchronous_commit', 'off', true);  -- here too: readiness and doom are read from the rows
     perform no_mirroring();
     with due as (
         select c.stream from stream c
@@ -107,20 +109,24 @@ $$;
 -- scheduler is no row of ours but exists; one that does not exist at all appears only among the needs.
 create function stream_rows(p_stream int)
 returns table (job int, stream int, agent_type text, host text, priority int, needs int[], own boolean)
-language sql stable set search_path from current as $$
-    with recursive ours as materialized (
-        select u.job, (select array_agg(e.needs) from edge e where e.job = u.job) as needs
-        from unplanned u where u.stream = p_stream
-    ), reach (job) as (
-        select q.jq_pk
-        from (select unnest(ours.needs) as needs from ours except select ours.job from ours) n join jobqueue q on q.jq_pk = n.needs
-        union
-        select q.jq_pk from reach r join edge e on e.job = r.job join jobqueue q on q.jq_pk = e.needs
-    )
-    select o.job, o.stream, o.agent_type, o.host, o.priority, ours.needs, true from ours join open_job o using (job)
-    union all
-    select r.job, 0, '', null, 0, (select array_agg(e.needs) from edge e where e.job = r.job), false
-    from reach r where not exists (select from unplanned u where u.stream = p_stream and u.job = r.job)
+language plpgsql stable set search_path from current as $$
+#variable_conflict use_column
+begin
+    return query
+        with recursive ours as materialized (
+            select u.job, (select array_agg(e.needs) from edge e where e.job = u.job) as needs
+            from unplanned u where u.stream = p_stream
+        ), reach (job) as (
+            select q.jq_pk
+            from (select unnest(ours.needs) as needs from ours except select ours.job from ours) n join jobqueue q on q.jq_pk = n.needs
+            union
+            select q.jq_pk from reach r join edge e on e.job = r.job join jobqueue q on q.jq_pk = e.needs
+        )
+        select o.job, o.stream, o.agent_type, o.host, o.priority, ours.needs, true from ours join open_job o using (job)
+        union all
+        select r.job, 0, '', null, 0, (select array_agg(e.needs) from edge e where e.job = r.job), false
+        from reach r where not exists (select from unplanned u where u.stream = p_stream and u.job = r.job);
+end
 $$;
 
 -- Stores what the planner found: rows seen, linear runs, jobs to propose as heads of lines, jobs that can never start and

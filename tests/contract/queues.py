@@ -199,6 +199,11 @@ class PostgresSide:
         """Take everything out."""
         emptied(self._connection)
 
+    def open_jobs(self) -> int:
+        """How many rows have not ended."""
+        cursor = self._connection.execute("select count(*) from public.jobqueue where jq_endtime is null")
+        return int(cursor.fetchall()[0][0])
+
     def insert(self, stream: StreamRow) -> Inserted:
         return insert(self._connection, stream)
 

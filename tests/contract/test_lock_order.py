@@ -82,12 +82,14 @@ def scene(queue: PostgresSide) -> Scene:
     new = [queue.add(inserted.stream, a_job("report", needs=need)) for need in (b, h, e, third)]
     queue.store.observe()
     queue.store.lease_streams("planner")
+    queue.add(inserted.stream, a_job("report", needs=a))
     jobs = [*reversed(waiting), *new]
     record = PlanRecord(jobs, dict(pairwise(jobs)), [new[3], f], [g, e], {new[1]: "a fault"})
     return Scene(*works, [*waiting, *new], inserted.stream, record)
 
 
 VERBS: dict[str, Callable[[Scene], Act]] = {
+    "observe": lambda _: SteppedStore.observe,
     "complete": lambda scene: (
         lambda store: store.finish(scene.first, COMPLETED) and store.startable(scene.first)
     ),

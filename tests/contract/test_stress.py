@@ -1,10 +1,11 @@
-"""Four workers run random streams by hints alone: none is lost, nothing runs twice or too early. No sweep."""
+"""Four workers run random streams: by hints alone no job waits for ever; with a sweep not even when hints are lost."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
@@ -23,6 +24,7 @@ from tests.contract.steps import numbers, plan
 
 WORKERS = ("h1", "h1", "h2", "h2")  # two for the one slot of h1
 RUNS = 30
+SWEPT_RUNS = 10
 JOBS = 16
 WINDOWS = (0, 2, 5)  # 0: twenty
 KINDS = ("license", "copyright", "report", "single", "double", "double", "alone")
@@ -35,6 +37,7 @@ class Rush:
     """Hints on their way and what has happened; all under `changed`."""
 
     queue: PostgresSide
+    loses: float = 0.0  # share of the hints that arrive nowhere
     changed: Condition = field(default_factory=Condition)
     hints: list[list[int]] = field(default_factory=list)
     busy: int = 0
@@ -47,9 +50,9 @@ class Rush:
     running: Counter[str] = field(default_factory=Counter)
 
     def send(self, lines: list[list[int]], random: Random) -> None:
-        """Publish hints, some of them twice, some for any job."""
+        """Publish hints, some of them twice, some for any job, some never."""
         with self.changed:
-            self.hints += lines
+            self.hints += [line for line in lines if random.random() >= self.loses]
             self.hints += [line for line in lines if random.random() < 0.2]
             if random.random() < 0.2:
                 self.hints.append([random.choice([*self.needs])])
@@ -123,21 +126,46 @@ def queue(shared_database: tuple[str, psycopg.Connection[Any]], run: int) -> Ite
 
 @pytest.mark.parametrize("run", range(RUNS))
 def test_random_streams_run_to_their_end_by_hints_alone(queue: PostgresSide, run: int) -> None:
-    random, rush = Random(run), Rush(queue)
+    rush = Rush(queue)
     stream = queue.insert(a_stream()).stream
+    random = Random(run)
     insert_some(rush, stream, random)
-    rush.busy = 1  # so that nobody goes home before the second half of the rows is there
+    with working(rush, run):
+        rush.send(plan(queue.store), random)
+        insert_some(rush, stream, random)
+        rush.send(plan(queue.store), random)
+    assert_all_ended_once(rush)
+
+
+@pytest.mark.parametrize("run", range(SWEPT_RUNS))
+def test_random_streams_run_to_their_end_by_sweeps_when_hints_are_lost(queue: PostgresSide, run: int) -> None:
+    rush = Rush(queue, loses=0.5)
+    stream = queue.insert(a_stream()).stream
+    random = Random(run)
+    with working(rush, run):
+        for _ in range(2):
+            insert_some(rush, stream, random)
+            rush.send(plan(queue.store), random)
+        while queue.store.observe() or queue.open_jobs():
+            queue.store.sweep(0)
+            rush.send(plan(queue.store) + numbers(queue.store.top_up()), random)
+    assert_all_ended_once(rush)
+
+
+@contextmanager
+def working(rush: Rush, run: int) -> Iterator[None]:
+    """Workers that go home when nothing is left to do, but not before the end of the block."""
+    rush.busy = 1
     with ThreadPoolExecutor(len(WORKERS)) as threads:
         works = [
             threads.submit(rush.work, host, Random(f"{run} {place}")) for place, host in enumerate(WORKERS)
         ]
-        rush.send(plan(queue.store), random)
-        insert_some(rush, stream, random)
-        rush.send(plan(queue.store), random)
-        rush.rest()
+        try:
+            yield
+        finally:
+            rush.rest()
         for work in works:
             work.result()
-    assert_all_ended_once(rush)
 
 
 def insert_some(rush: Rush, stream: int, random: Random) -> None:
