@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from scheduler_bridge.model.jobs import Job
 from scheduler_bridge.plan.faults import Cycle, Fault
 from scheduler_bridge.plan.fragments import followers, front
-from scheduler_bridge.plan.planner import plan
+from scheduler_bridge.plan.planner import outline
 from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.store.port import MOST_LEASED, JobStore, Line, PlanRecord, StreamRows
 
@@ -56,7 +56,7 @@ class Bridge:
 
 def decide(rows: StreamRows) -> tuple[PlanRecord, list[Line]]:
     """What the planner makes of a stream: the record to store and the lines to publish once it is stored."""
-    planned = plan(rows.jobs, rows.elsewhere)
+    planned = outline(rows.jobs, rows.elsewhere)
     for fault in planned.faults:
         log.error(
             "stream %d: %s",

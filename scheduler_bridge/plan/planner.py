@@ -32,22 +32,35 @@ class Planned:
     faults: tuple[Fault, ...]  # the jobs in them, and all that need those, are not in the plan
 
 
-def plan(jobs: Iterable[Job], elsewhere: Mapping[int, frozenset[int]] = NOTHING_ELSEWHERE) -> Planned:
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A plan without its cross dependencies, which nobody needs who only proposes."""
+
+    plan: Plan | None  # None: no job can go on
+    faults: tuple[Fault, ...]
+    needs: Needs  # of the jobs in the plan
+
+
+def outline(jobs: Iterable[Job], elsewhere: Mapping[int, frozenset[int]] = NOTHING_ELSEWHERE) -> Outline:
     """Plan the not yet proposed jobs of one stream.
 
-    `elsewhere` maps every other open job that can be reached over prerequisites to its own; a prerequisite
-    that is neither here nor there is reported as missing.
+    `elsewhere` maps every other open job that can be reached over prerequisites to its own; a prerequisite that is
+    neither here nor there is reported as missing.
     """
     ours: Needs = {job.job: job.needs for job in jobs}
     reachable: Needs = {**elsewhere, **ours}
     sound = sound_jobs(reachable)
-    faults = find_faults(reachable, sound)
     form = Form()
     order = [job for job in sound if job in ours]
     for job in order:
         form.add(job, ours[job])
-    found = form.plan()
-    return Planned(found, _not_expressed(found, {job: ours[job] for job in order}), faults)
+    return Outline(form.plan(), find_faults(reachable, sound), {job: ours[job] for job in order})
+
+
+def plan(jobs: Iterable[Job], elsewhere: Mapping[int, frozenset[int]] = NOTHING_ELSEWHERE) -> Planned:
+    """The outline, with the dependencies that it does not express."""
+    found = outline(jobs, elsewhere)
+    return Planned(found.plan, _not_expressed(found.plan, found.needs), found.faults)
 
 
 def _not_expressed(found: Plan | None, needs: Needs) -> tuple[tuple[int, int], ...]:
