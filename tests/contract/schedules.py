@@ -172,3 +172,8 @@ def merges(first: int, second: int) -> Iterator[tuple[int, ...]]:
     steps = range(first + second)
     for chosen in combinations(steps, first):
         yield tuple(0 if step in chosen else 1 for step in steps)
+
+
+def halves(steps: int) -> Iterator[tuple[int, ...]]:
+    """Every order of two acts of so many steps that are alike: it makes no difference which begins."""
+    return (schedule for schedule in merges(steps, steps) if schedule[0] == 0)

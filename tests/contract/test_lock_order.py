@@ -72,8 +72,8 @@ def scene(queue: PostgresSide) -> Scene:
     for job, need in [*needs, (f, first), (h, second)]:
         queue.depend(job, need)
     plan(queue.store)
-    works = [running(queue.store, job, "h2") for job in (first, second)]
-    queue.store.finish(running(queue.store, third), COMPLETED)  # and dies before it looks
+    works = running(queue.store, first), running(queue.store, second)
+    queue.store.finish(running(queue.store, third, "h2"), COMPLETED)  # and dies before it looks
     queue.undepend(f, first)
     queue.store.unpropose([g])
     queue.set_priority(inserted.stream, 1)

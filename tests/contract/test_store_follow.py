@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from scheduler_bridge.model.jobs import Outcome
 from scheduler_bridge.plan.admission import ObstacleKind
 from scheduler_bridge.store.memory_queue import PAUSED_AT
 from tests.builders import JobRow, a_job, a_stream
@@ -223,7 +224,7 @@ def test_what_depends_on_a_running_job_does_not_fail_with_that_jobs_new_prerequi
 
 
 @pytest.mark.parametrize("outcome", [COMPLETED, FAILED, RETURNED])
-def test_an_end_that_frees_nothing_says_so(queue: Queue, outcome: object) -> None:
+def test_an_end_that_frees_nothing_says_so(queue: Queue, outcome: Outcome) -> None:
     first, second = (planned(queue, a_stream(a_job("unpack")))["unpack"] for _ in range(2))
     claimed(queue.store, second)
     assert done(queue.store, first, outcome) == ([[first]] if outcome is RETURNED else [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scheduler_bridge.model.agents import Host
 from scheduler_bridge.plan.admission import ObstacleKind
 from tests.builders import a_job, a_stream
@@ -22,10 +24,15 @@ from tests.contract.steps import (
 )
 
 
-def several(queue: Queue, agent_type: str, count: int, **columns: object) -> list[int]:
+def several(queue: Queue, agent_type: str, count: int) -> list[int]:
     """Jobs of one agent type in one stream, planned."""
     rows = (a_job(agent_type, name=f"{agent_type}{number}") for number in range(count))
-    return list(planned(queue, a_stream(*rows, **columns)).jobs.values())
+    return list(planned(queue, a_stream(*rows)).jobs.values())
+
+
+def one(queue: Queue, agent_type: str, **columns: Any) -> int:
+    """A job in a stream of its own, planned."""
+    return planned(queue, a_stream(a_job(agent_type), **columns))[agent_type]
 
 
 def test_a_host_runs_as_many_agents_as_it_has_slots(queue: Queue) -> None:
@@ -54,7 +61,7 @@ def test_the_end_of_an_agent_elsewhere_does_not_free_a_job_bound_to_a_full_host(
         claimed(queue.store, job, "h1")
     bound = planned(queue, a_stream(a_job("unpack", host="h1")))["unpack"]
     assert refused(queue.store, bound, "h1") == (ObstacleKind.HOST_FULL, "h1")
-    assert ended(queue.store, claimed(queue.store, *several(queue, "report", 1), "h2")) == []
+    assert ended(queue.store, claimed(queue.store, one(queue, "report"), "h2")) == []
 
 
 def test_a_host_that_nobody_knows_has_no_limit(queue: Queue) -> None:
@@ -76,7 +83,7 @@ def test_an_agent_types_maximum_counts_over_all_hosts(queue: Queue) -> None:
     works = [claimed(queue.store, job, host) for job, host in zip(jobs[:2], ("h1", "h2"), strict=True)]
     assert refused(queue.store, jobs[3], "h2") == (ObstacleKind.TYPE_FULL, "double")
     assert refused(queue.store, jobs[2], "h2") == (ObstacleKind.TYPE_FULL, "double")
-    done(queue.store, *several(queue, "license", 1))
+    done(queue.store, one(queue, "license"))
     assert queue.store.top_up() == [], "another agent type ended"
     assert ended(queue.store, works[0]) == [[jobs[2]]]
     assert ended(queue.store, claimed(queue.store, jobs[2])) == [[jobs[3]]]
@@ -84,8 +91,8 @@ def test_an_agent_types_maximum_counts_over_all_hosts(queue: Queue) -> None:
 
 
 def test_the_most_urgent_of_those_that_wait_for_a_limit_goes_first(queue: Queue) -> None:
-    work = claimed(queue.store, *several(queue, "single", 1))
-    (plain,), (urgent,), (patient,) = (several(queue, "single", 1, priority=level) for level in (0, 5, -5))
+    work = claimed(queue.store, one(queue, "single"))
+    plain, urgent, patient = (one(queue, "single", priority=level) for level in (0, 5, -5))
     for job in (plain, urgent, patient):
         refused(queue.store, job, "h2")
     order = []
@@ -123,13 +130,13 @@ def test_a_limit_that_is_lifted_frees_those_that_wait(queue: Queue) -> None:
 
 
 def test_a_maximum_of_zero_runs_nothing(queue: Queue) -> None:
-    (job,) = several(queue, "single", 1)
+    job = one(queue, "single")
     queue.store.publish_configuration([agent_type("single", maximum=0)], HOSTS)
     assert refused(queue.store, job) == (ObstacleKind.TYPE_FULL, "single")
 
 
 def test_nothing_starts_while_a_job_runs_that_runs_alone(queue: Queue) -> None:
-    (alone,), others = several(queue, "alone", 1), several(queue, "license", 2)
+    alone, others = one(queue, "alone"), several(queue, "license", 2)
     work = claimed(queue.store, alone)
     for job in others:
         assert refused(queue.store, job, "h2") == (ObstacleKind.EXCLUSIVE_RUNS, "")
@@ -165,7 +172,7 @@ def test_a_job_that_runs_alone_waits_for_all_others_and_goes_before_new_ones(que
 
 
 def test_a_job_that_runs_alone_but_does_not_come_holds_the_others_up_for_a_minute_only(queue: Queue) -> None:
-    (first,), (alone,), (late,) = (several(queue, name, 1) for name in ("license", "alone", "report"))
+    first, alone, late = (one(queue, name) for name in ("license", "alone", "report"))
     work = running(queue.store, first)
     refused(queue.store, alone, "h2")
     assert ended(queue.store, work) == [[alone]]
@@ -178,7 +185,7 @@ def test_a_job_that_runs_alone_but_does_not_come_holds_the_others_up_for_a_minut
 
 
 def test_a_waiting_job_that_runs_alone_and_was_ended_by_hand_holds_nobody_up(queue: Queue) -> None:
-    (first,), (alone,), (late,) = (several(queue, name, 1) for name in ("license", "alone", "report"))
+    first, alone, late = (one(queue, name) for name in ("license", "alone", "report"))
     claimed(queue.store, first)
     refused(queue.store, alone)
     refused(queue.store, late)

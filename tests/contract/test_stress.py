@@ -1,4 +1,4 @@
-"""Four workers run random streams: by hints alone no job waits for ever; with a sweep not even when hints are lost."""
+"""Four workers run random streams: no job waits for ever, by hints alone, or by sweeps when hints are lost."""
 
 from __future__ import annotations
 
