@@ -12,8 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from celery import Celery
-
+from scheduler_bridge.dispatch.application import BridgeCelery
 from scheduler_bridge.dispatch.canvas import Publisher
 from scheduler_bridge.model.agents import Host
 from scheduler_bridge.model.jobs import Job, Outcome, Work
@@ -89,7 +88,7 @@ class TimedStore(PostgresStore):
 class TimedPublisher(Publisher):
     """Publishing is a step."""
 
-    def __init__(self, application: Celery, laps: Laps) -> None:
+    def __init__(self, application: BridgeCelery, laps: Laps) -> None:
         super().__init__(application)
         self._laps = laps
 
