@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,11 @@ from pytest_celery import CeleryTestBackend, CeleryTestBroker, CeleryTestWorker
 from scheduler_bridge.embedded import postgres, valkey
 from scheduler_bridge.migrate import create_queue, migrate
 from tests.process_nodes import BridgeSetup, BrokerBox, ProcessBox, WorkerBox
+
+# Whoever starts tests in the background or under nohup has signals ignored, and every child would inherit that.
+for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, default)
 
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
