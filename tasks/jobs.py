@@ -24,6 +24,7 @@ from workers.timing import Timers
 log = logging.getLogger(__name__)
 
 TEND_SECONDS = 1.0
+STOP_MARGIN_SECONDS = 2.0  # after the agents' grace, to write how they ended
 
 Chain = list[dict[str, Any]] | None  # remaining links as Celery keeps them, last first
 
@@ -82,7 +83,7 @@ class HostStep(bootsteps.StartStopStep):
 
     def stop(self, worker: Any) -> None:
         """Return running jobs to the queue, end every agent."""
-        self._host.stop(settings.stop_grace_seconds)
+        self._host.stop(settings.stop_grace_seconds + STOP_MARGIN_SECONDS)
         self._stopped.set()
         self._keeper.join(TEND_SECONDS)
 
@@ -117,6 +118,7 @@ def _timers() -> Timers:
         death_seconds=timers.agent_death_seconds,
         update_seconds=timers.agent_update_seconds,
         update_number=timers.agent_update_number,
+        grace_seconds=settings.stop_grace_seconds,
     )
 
 
