@@ -138,4 +138,7 @@ def _refuse_edited(present: Mapping[int, str], migrations: list[_Migration]) -> 
 
 def _run_file(url: str, path: Path) -> None:
     with psycopg.connect(url) as connection:
+        # `if not exists` does not keep two at once from meeting in the catalogue.
+        connection.execute("select pg_advisory_xact_lock(hashtext(%s))", [LOCK])
+        connection.execute("set local lock_timeout = '5s'")
         connection.execute(path.read_bytes())
