@@ -20,6 +20,7 @@ create table open_job (
     follower int,                                  -- next job of a linear run
     proposed_at timestamptz,                       -- a hint is out since
     proposals int not null default 0,              -- hints since the last claim, for the sweep's backoff
+    gave_way boolean not null default false,       -- its hint was used for a job that goes before it
     worker text,                                   -- owner of the claim
     epoch int not null default 0,                  -- number of the last attempt
     obstacle text,                                 -- why the last claim was refused ...
@@ -31,6 +32,8 @@ create index open_job_stream on open_job (stream);
 create index open_job_startable on open_job (stream, priority desc, job)
     where ready and proposed_at is null and worker is null and coalesce(obstacle, 'exclusive_next') = 'exclusive_next';
 create index open_job_outstanding on open_job (stream, proposed_at) where proposed_at is not null and worker is null;
+create index open_job_urgent on open_job (priority desc, proposed_at, job) where proposed_at is not null and worker is null;
+create index open_job_gave_way on open_job (priority desc, proposed_at, job) where gave_way and worker is null;
 create index open_job_parked on open_job (obstacle, subject, priority desc, job)
     where ready and worker is null and obstacle is not null;
 
@@ -89,7 +92,8 @@ create table agent_type (
     name text primary key,
     maximum int,                                   -- over all hosts; null: no limit
     exclusive boolean not null default false,
-    local boolean not null default false           -- only on the host named localhost
+    local boolean not null default false,          -- only on the host named localhost
+    problem text                                   -- what is wrong with its .conf; null: nothing
 );
 
 -- Hosts: configured ones and those whose worker has reported.

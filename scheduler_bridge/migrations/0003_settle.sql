@@ -188,6 +188,73 @@ begin
 end
 $$;
 
+-- Whether a host that has reported lately can run this agent type; p_host null: any host. A host without slots runs none.
+create function has_taker(p_type text, p_host text) returns boolean
+language plpgsql stable set search_path from current as $$
+begin
+    return exists (
+        select from host_agent_type a join host h on h.name = a.host
+        where a.agent_type = p_type and a.host = coalesce(p_host, a.host) and h.seen_at > now() - interval '30 seconds'
+    );
+end
+$$;
+
+-- Those of these startable jobs, in this order, that a hint can help now. The rest are parked, each with its reason, until
+-- a host reports or an agent ends: a hint that nobody can take fills the window of its stream. While no host has reported
+-- at all nothing is parked: hints wait in their queues for the first worker. Of a type that is full one job goes out
+-- nevertheless: its end, later than this commit, frees the next, whatever ended at this very moment.
+create function worth_a_hint(p_jobs int[]) returns int[]
+language plpgsql set search_path from current as $$
+declare
+    v_jobs int[];
+    v_park int[];
+    v_kinds text[];
+    v_subjects text[];
+begin
+    if not exists (select from host where seen_at > now() - interval '30 seconds') then
+        return p_jobs;
+    end if;
+    with candidate as materialized (
+        select o.job, o.agent_type, o.host, c.place from unnest(p_jobs) with ordinality as c (job, place)
+        join open_job o on o.job = c.job where o.ready and o.proposed_at is null and o.worker is null
+    ), chance as materialized (
+        select c.agent_type, c.host, has_taker(c.agent_type, c.host) as taker, t.problem,
+               case when t.maximum is not null then greatest(1, t.maximum - (
+                   select count(*) from attempt a where a.ended_at is null and a.agent_type = c.agent_type
+               )) end as free
+        from (select distinct candidate.agent_type, candidate.host from candidate) c left join agent_type t on t.name = c.agent_type
+    ), judged as (
+        select c.job, c.place, c.agent_type, c.host, n.problem,
+               case when not n.taker then case when n.problem is null then 'no_host' else 'broken_type' end
+                    when row_number() over (partition by c.agent_type, n.taker order by c.place) > n.free then 'type_full' end as kind
+        from candidate c join chance n on n.agent_type = c.agent_type and n.host is not distinct from c.host
+    )
+    select array_agg(j.job order by j.place) filter (where j.kind is null),
+           array_agg(j.job order by j.job) filter (where j.kind is not null),
+           array_agg(j.kind order by j.job) filter (where j.kind is not null),
+           array_agg(case j.kind when 'no_host' then missing_host(j.agent_type, j.host) when 'broken_type' then j.problem else j.agent_type end
+                     order by j.job) filter (where j.kind is not null)
+    into v_jobs, v_park, v_kinds, v_subjects from judged j;
+    if v_park is not null then
+        with held as (
+            select o.job from open_job o where o.job = any (v_park) and o.proposed_at is null and o.worker is null
+            order by o.job for update skip locked
+        )
+        update open_job o set obstacle = p.kind, subject = p.subject, refused_at = now()
+        from unnest(v_park, v_kinds, v_subjects) as p (job, kind, subject) join held on held.job = p.job where o.job = p.job;
+    end if;
+    return coalesce(v_jobs, '{}');
+end
+$$;
+
+-- What no live host can run, in words.
+create function missing_host(p_type text, p_host text) returns text
+language plpgsql immutable as $$
+begin
+    return p_type || coalesce(' (only on host ' || p_host || ')', '');
+end
+$$;
+
 -- The most hints of one stream that may be outstanding: twice the fleet's slots, at least 20, at most 200.
 create function hint_window() returns int
 language plpgsql stable set search_path from current as $$
@@ -209,7 +276,7 @@ begin
         where o.job = any (p_jobs) and o.ready and o.proposed_at is null and o.worker is null
         order by o.job for update skip locked
     ), marked as (
-        update open_job o set proposed_at = now(), proposals = o.proposals + 1
+        update open_job o set proposed_at = now(), proposals = o.proposals + 1, gave_way = false
         from chosen where o.job = chosen.job returning o.job
     )
     select array_agg(marked.job) into v_heads from marked;
@@ -237,31 +304,39 @@ $$;
 
 -- Proposes the next startable jobs of streams, urgent and old ones first, as many as the window has room for. A stream
 -- with more than p_low hints outstanding is left alone, so that a window is filled by the chunk and not by the job.
+-- Jobs that no hint can help are parked on the way, some thousands in a call at most; the next call goes on.
 create function top_up(p_streams int[], p_window int, p_low int)
 returns table (head int, link int, job int, stream int, agent_type text, host text)
 language plpgsql set search_path from current as $$
 declare
     v_stream int;
     v_out int;
+    v_size int;
+    v_chosen int[];
 begin
     perform set_config('synchronous_commit', 'off', true);
     foreach v_stream in array p_streams loop
-        continue when not exists (
-            select from open_job o
-            where o.stream = v_stream and o.ready and o.proposed_at is null and o.worker is null
-              and coalesce(o.obstacle, 'exclusive_next') = 'exclusive_next'
-        );
-        select count(*) into v_out from (
-            select from open_job o where o.stream = v_stream and o.proposed_at is not null and o.worker is null and o.ready
-            limit p_window
-        ) outstanding;
-        continue when v_out > p_low or v_out >= p_window;
-        return query select * from propose(array(
-            select o.job from open_job o
-            where o.stream = v_stream and o.ready and o.proposed_at is null and o.worker is null
-              and coalesce(o.obstacle, 'exclusive_next') = 'exclusive_next'
-            order by o.priority desc, o.job limit p_window - v_out
-        ));
+        for v_turn in 1..50 loop
+            exit when not exists (
+                select from open_job o
+                where o.stream = v_stream and o.ready and o.proposed_at is null and o.worker is null
+                  and coalesce(o.obstacle, 'exclusive_next') = 'exclusive_next'
+            );
+            select count(*) into v_out from (
+                select from open_job o where o.stream = v_stream and o.proposed_at is not null and o.worker is null and o.ready
+                limit p_window
+            ) outstanding;
+            exit when v_out > p_low or v_out >= p_window;
+            v_size := case v_turn when 1 then p_window - v_out else 100 end;
+            v_chosen := array(
+                select o.job from open_job o
+                where o.stream = v_stream and o.ready and o.proposed_at is null and o.worker is null
+                  and coalesce(o.obstacle, 'exclusive_next') = 'exclusive_next'
+                order by o.priority desc, o.job limit v_size
+            );
+            return query select * from propose((worth_a_hint(v_chosen))[:p_window - v_out]);
+            exit when cardinality(v_chosen) < v_size;
+        end loop;
     end loop;
 end
 $$;

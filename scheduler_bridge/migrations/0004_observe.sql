@@ -137,6 +137,8 @@ create function record_plan(
     p_faulty int[], p_faults text[], p_window int
 ) returns setof int
 language plpgsql set search_path from current as $$
+declare
+    v_heads int[];
 begin
     perform set_config('synchronous_commit', 'off', true);
     if cardinality(p_faulty) > 0 then
@@ -157,9 +159,10 @@ begin
         update open_job o set follower = r.to_job
         from unnest(p_run_from, p_run_to) as r (from_job, to_job) where o.job = r.from_job;
     end if;
+    v_heads := worth_a_hint(p_heads[:p_window]);
     return query
         update open_job set proposed_at = now(), proposals = proposals + 1
-        where job = any (p_heads[:p_window]) and ready and proposed_at is null and worker is null
+        where job = any (v_heads) and ready and proposed_at is null and worker is null
         returning job;
     update open_job set proposed_at = now() where job = any (p_links) and not ready and worker is null;
     update stream set owner = null, leased_until = '-infinity' where stream = p_stream;

@@ -76,7 +76,7 @@ begin
         union all
         (select o.job from open_job o
          where o.obstacle = 'exclusive_runs' and o.ready and o.worker is null
-           and not exists (select from open_job x where x.obstacle in ('exclusive_waits', 'exclusive_next') and x.ready and x.worker is null)
+           and not exclusive_is_next()
            and not exists (select from attempt a join agent_type t on t.name = a.agent_type where a.ended_at is null and t.exclusive)
          order by o.priority desc, o.job limit 200)
     );
@@ -151,7 +151,7 @@ begin
     end if;
     v_freed := case when v_parked <> '{}' then release(v.agent_type, v_parked) end || v_dependents[:p_window];
     if v_freed <> '{}' then
-        return query select false, p.* from propose(v_freed) p;
+        return query select false, p.* from propose(worth_a_hint(v_freed)) p;
     end if;
     return query select true, t.* from top_up(array[v.stream], p_window, p_window / 2) t;
 end

@@ -113,23 +113,29 @@ begin
 end
 $$;
 -- Hints that were published but led to no claim although a slot is free that could take them are withdrawn, to be
--- published again; each time later, up to a minute. A hint that waits for a busy fleet is not lost.
+-- published again; each time later, up to a minute. So are those that no live host can take. A hint that waits for a busy
+-- fleet is not lost.
 create function withdraw_lost_hints(p_after interval) returns void
 language sql set search_path from current as $$
     with running as (
         select a.host, count(*) as agents from attempt a where a.ended_at is null group by a.host
-    ), free as (
-        select h.name, t.agent_type
+    ), live as materialized (
+        select h.name, t.agent_type, coalesce(r.agents, 0) < h.slots as free
         from host h join host_agent_type t on t.host = h.name left join running r on r.host = h.name
-        where h.seen_at > now() - interval '30 seconds' and coalesce(r.agents, 0) < h.slots
+        where h.seen_at > now() - interval '30 seconds'
+    ), free as (
+        select live.name, live.agent_type from live where live.free
     ), lost as (
         select o.job from open_job o
         where o.ready and o.worker is null
           and o.proposed_at < now() - least(p_after * (2 ^ least(greatest(o.proposals - 1, 0), 6)), interval '60 seconds')
-          and exists (select from free f where f.agent_type = o.agent_type and f.name = coalesce(o.host, f.name))
+          and (exists (select from free f where f.agent_type = o.agent_type and f.name = coalesce(o.host, f.name))
+               or (exists (select from live) and not exists (
+                   select from live l where l.agent_type = o.agent_type and l.name = coalesce(o.host, l.name)
+               )))
         order by o.job for update of o skip locked
     )
-    update open_job o set proposed_at = null from lost where o.job = lost.job
+    update open_job o set proposed_at = null, gave_way = false from lost where o.job = lost.job
 $$;
 
 -- Streams without an open job are closed. Nobody mirrors meanwhile: a new row of a closed stream would never be planned.
@@ -139,27 +145,39 @@ language sql set search_path from current as $$
     delete from stream s where s.leased_until < now() and not exists (select from open_job o where o.stream = s.stream)
 $$;
 
--- A worker reports its host: slots and what it can run now.
-create function register_host(p_name text, p_slots int, p_worker text, p_types text[]) returns void
+-- A worker reports its host: slots and what it can run now. Returns whether that frees jobs which had no host: they are
+-- startable again.
+create function register_host(p_name text, p_slots int, p_worker text, p_types text[]) returns boolean
 language plpgsql set search_path from current as $$
+declare
+    v_types text[] := case when p_slots > 0 then p_types else '{}' end;
 begin
     insert into host (name, slots, worker, seen_at) values (p_name, p_slots, p_worker, now())
     on conflict (name) do update set slots = excluded.slots, worker = excluded.worker, seen_at = now();
-    delete from host_agent_type where host = p_name and agent_type <> all (p_types);
-    insert into host_agent_type (host, agent_type) select p_name, unnest(p_types) on conflict do nothing;
+    delete from host_agent_type where host = p_name and agent_type <> all (v_types);
+    insert into host_agent_type (host, agent_type) select p_name, unnest(v_types) on conflict do nothing;
+    with held as (
+        select o.job from open_job o
+        where o.obstacle in ('no_host', 'broken_type') and o.agent_type = any (v_types) and coalesce(o.host, p_name) = p_name
+          and o.ready and o.worker is null
+        order by o.job for update skip locked
+    )
+    update open_job o set obstacle = null, subject = null from held where o.job = held.job;
+    return found;
 end
 $$;
 
 -- A bridge publishes the configuration: agent types, and the hosts that may be asked for by name.
 create function publish_configuration(
-    p_types text[], p_maxima int[], p_exclusive boolean[], p_local boolean[], p_hosts text[], p_slots int[]
+    p_types text[], p_maxima int[], p_exclusive boolean[], p_local boolean[], p_problems text[], p_hosts text[], p_slots int[]
 ) returns void
 language plpgsql set search_path from current as $$
 begin
     delete from agent_type where name <> all (p_types);
-    insert into agent_type (name, maximum, exclusive, local)
-    select * from unnest(p_types, p_maxima, p_exclusive, p_local) order by 1
-    on conflict (name) do update set maximum = excluded.maximum, exclusive = excluded.exclusive, local = excluded.local;
+    insert into agent_type (name, maximum, exclusive, local, problem)
+    select * from unnest(p_types, p_maxima, p_exclusive, p_local, p_problems) order by 1
+    on conflict (name) do update
+    set maximum = excluded.maximum, exclusive = excluded.exclusive, local = excluded.local, problem = excluded.problem;
     insert into host (name, slots) select * from unnest(p_hosts, p_slots) on conflict do nothing;
 end
 $$;

@@ -31,7 +31,8 @@ class ObstacleKind(Enum):
     EXCLUSIVE_WAITS = "exclusive_waits"  # it runs alone and others run; subject: agent type
     HOST_FULL = "host_full"  # no free slot; subject: host
     TYPE_FULL = "type_full"  # as many run as may; subject: agent type
-    NO_HOST = "no_host"  # no healthy host can run it; subject: agent type
+    NO_HOST = "no_host"  # no healthy host can run it; subject: agent type, and the only host that may
+    BROKEN_TYPE = "broken_type"  # its agent type's .conf cannot be used; subject: what is wrong
     RESPAWN = "respawn"  # died too often on this host; subject: agent type
 
     @property
@@ -64,6 +65,7 @@ _SENTENCES = {
     ObstacleKind.HOST_FULL: "all slots of host {subject} are taken",
     ObstacleKind.TYPE_FULL: "as many agents of type {subject} run as its max allows",
     ObstacleKind.NO_HOST: "no healthy host can run agent type {subject}",
+    ObstacleKind.BROKEN_TYPE: "its agent type cannot be used: {subject}",
     ObstacleKind.RESPAWN: "agents of type {subject} died too often on this host",
 }
 

@@ -15,10 +15,19 @@ from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.model.jobs import Ending, Job, Outcome, Work
 from scheduler_bridge.plan import admission
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
+from scheduler_bridge.store.memory_hints import (
+    first_in_turn,
+    release_hosted,
+    top_up,
+    window_size,
+    withdraw_lost_hints,
+    worth_a_hint,
+)
 from scheduler_bridge.store.memory_queue import MemoryQueue
-from scheduler_bridge.store.memory_state import REPORT_COUNTS_FOR, Attempt, HostReport, MemoryState, OpenJob
-from scheduler_bridge.store.memory_sweep import compare, end, give_back, reclaim, withdraw_lost_hints
-from scheduler_bridge.store.port import Held, Line, PlanRecord, Startable, StreamRows
+from scheduler_bridge.store.memory_records import Attempt, HostReport, OpenJob
+from scheduler_bridge.store.memory_state import MemoryState
+from scheduler_bridge.store.memory_sweep import compare, end, give_back, reclaim
+from scheduler_bridge.store.port import NO_PROBLEMS, Held, Line, PlanRecord, Startable, StreamRows
 
 STREAM_LEASE = timedelta(seconds=30)
 FULL_WINDOW = 200  # more hints of a stream than this never go out
@@ -57,14 +66,19 @@ class MemoryStore:
         return self._state.attempts
 
     @_alone
-    def publish_configuration(self, types: Iterable[AgentType], hosts: Iterable[Host]) -> None:
+    def publish_configuration(
+        self, types: Iterable[AgentType], hosts: Iterable[Host], problems: Mapping[str, str] = NO_PROBLEMS
+    ) -> None:
         self._state.types = {one.name: one for one in types}
+        self._state.problems = problems
         for host in hosts:
             self._state.hosts.setdefault(host.name, HostReport(host.slots))
 
     @_alone
-    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> None:
-        self._state.hosts[host.name] = HostReport(host.slots, worker, set(types), self._now())
+    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> bool:
+        found = set(types) if host.slots else set()
+        self._state.hosts[host.name] = HostReport(host.slots, worker, found, self._now())
+        return release_hosted(self._state, host.name, found)
 
     @_alone
     def retire_host(self, host: str, worker: str) -> None:
@@ -117,20 +131,24 @@ class MemoryStore:
         for job, follower in record.followers.items():
             if job in self._state.open:
                 self._state.open[job].follower = follower
-        heads = set()
-        for job, one in self._unclaimed([*record.heads[: self._size()], *record.links]):
-            if job in record.links and not one.ready:
+        heads = {
+            job
+            for job in worth_a_hint(self._state, record.heads[: self._size()])
+            if self._state.is_free(job) and self._state.open[job].startable
+        }
+        for job in heads:
+            self._state.open[job].proposals += 1
+            self._state.open[job].proposed_at = self._now()
+        for _, one in self._unclaimed(record.links):
+            if not one.ready:
                 one.proposed_at = self._now()
-            elif job in record.heads and one.ready and one.proposed_at is None:
-                one.proposed_at, one.proposals = self._now(), one.proposals + 1
-                heads.add(job)
         lease.owner = lease.until = None
         return heads
 
     @_alone
     def top_up(self, streams: Sequence[int] | None = None) -> list[Line]:
         chosen = list(self._state.streams) if streams is None else streams
-        return [line for stream in chosen for line in self._top_up(stream, FULL_WINDOW)]
+        return [line for stream in chosen for line in top_up(self._state, stream, self._size(), FULL_WINDOW)]
 
     @_alone
     def unpropose(self, jobs: Sequence[int]) -> None:
@@ -139,13 +157,21 @@ class MemoryStore:
 
     @_alone
     def claim(self, job: int, worker: str, host: str) -> Work | Obstacle:
-        refusal = admission.obstacle(self._state.facts(job, host))
-        if refusal is not None:
-            self._refuse(job, refusal)
-            return refusal
+        while True:
+            first = first_in_turn(self._state, job, host)
+            refusal = admission.obstacle(self._state.facts(first, host))
+            if refusal is None:
+                if first != job and job in self._state.open:
+                    self._state.open[job].gave_way = self._state.open[job].hinted
+                return self._lease_to(first, worker, host)
+            self._refuse(first, refusal)
+            if first == job and (refusal.kind.gone or first_in_turn(self._state, job, host) == job):
+                return refusal
+
+    def _lease_to(self, job: int, worker: str, host: str) -> Work:
         one, row = self._state.open[job], self.queue.rows[job]
         stream = self.queue.streams[row.stream]
-        one.worker, one.ready, one.proposals = worker, True, 0
+        one.worker, one.ready, one.proposals, one.gave_way = worker, True, 0, False
         one.obstacle = one.subject = one.proposed_at = None
         epoch = self._state.epochs[job] = self._state.epochs.get(job, 0) + 1
         expires_at = self._now() + self._lease
@@ -217,8 +243,9 @@ class MemoryStore:
                 elif one.ready and job in waiting:
                     one.proposed_at = None  # whoever carried its hint is gone
         freed = self._state.release(attempt.agent_type, attempt.host) + sorted(freed)[: self._size()]
-        lines = self._state.propose(freed)
-        return Startable(lines, self._top_up(attempt.stream, self._size() // 2))
+        lines = self._state.propose(worth_a_hint(self._state, freed))
+        refill = top_up(self._state, attempt.stream, self._size(), self._size() // 2)
+        return Startable(lines, refill)
 
     @_alone
     def sweep_turn(self, interval_seconds: float) -> bool:
@@ -256,20 +283,7 @@ class MemoryStore:
         return attempt if attempt and attempt.ending is None else None
 
     def _size(self) -> int:
-        """The window: the most hints of one stream that may be outstanding."""
-        since = self._now() - REPORT_COUNTS_FOR
-        hosts = self._state.hosts.values()
-        slots = sum(host.slots for host in hosts if host.seen_at is not None and host.seen_at > since)
-        return self._window or max(20, min(200, 2 * slots))
-
-    def _top_up(self, stream: int, low: int) -> list[Line]:
-        out = sum(
-            one.stream == stream and one.waits and one.proposed_at is not None
-            for one in self._state.open.values()
-        )
-        if out > low or out >= self._size():
-            return []
-        return self._state.propose(self._state.startable(stream)[: self._size() - out])
+        return self._window or window_size(self._state)
 
     def _refuse(self, job: int, refusal: Obstacle) -> None:
         kind, one = refusal.kind, self._state.open.get(job)

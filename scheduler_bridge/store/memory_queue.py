@@ -54,6 +54,11 @@ class Row:
         return self.end is not None or self.bits >= FAILED_BITS
 
     @property
+    def waits(self) -> bool:
+        """Whether it has neither started nor ended, nor is it paused."""
+        return self.start is None and self.end is None
+
+    @property
     def paused(self) -> bool:
         """Whether it was paused before it started."""
         return self.start is not None and self.start >= PAUSED_AT

@@ -7,85 +7,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from scheduler_bridge.model.agents import AgentType, Special
 from scheduler_bridge.model.jobs import Ending, Job
 from scheduler_bridge.plan.admission import LOCAL_HOST, Facts
 from scheduler_bridge.plan.fragments import LONGEST_LINE
 from scheduler_bridge.store.memory_queue import FAILED_BITS, MemoryQueue, Row
+from scheduler_bridge.store.memory_records import (
+    EXCLUSIVE_NEXT,
+    REPORT_COUNTS_FOR,
+    Attempt,
+    HostReport,
+    OpenJob,
+    StreamLease,
+)
 from scheduler_bridge.store.port import Line
-
-EXCLUSIVE_NEXT = "exclusive_next"  # obstacle of an exclusive job that may go now, before all others
-NEXT_FOR = timedelta(seconds=60)  # so long the others let it go first
-REPORT_COUNTS_FOR = timedelta(seconds=30)
-
-
-@dataclass(slots=True)
-class OpenJob:
-    """A row that has not ended."""
-
-    stream: int
-    agent_type: str
-    host: str | None  # None: any
-    priority: int
-    needs: set[int]  # unsatisfied when last looked at; 0: a dependency that names no job
-    planned: bool = False
-    ready: bool = False
-    follower: int | None = None
-    proposed_at: datetime | None = None
-    proposals: int = 0
-    worker: str | None = None
-    obstacle: str | None = None  # of the last refusal
-    subject: str | None = None
-    refused_at: datetime | None = None
-
-    @property
-    def startable(self) -> bool:
-        """Whether it waits for a hint."""
-        return self.waits and self.proposed_at is None and self.obstacle in (None, EXCLUSIVE_NEXT)
-
-    @property
-    def waits(self) -> bool:
-        """Whether it waits for no other job, and for no end of its own."""
-        return self.ready and self.worker is None
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One attempt in the ledger."""
-
-    job: int
-    epoch: int
-    stream: int
-    agent_type: str
-    worker: str | None = None  # None: failed without being claimed
-    host: str | None = None
-    expires_at: datetime | None = None
-    started_at: datetime | None = None
-    pid: int | None = None
-    items: int = 0
-    ending: Ending | None = None
-    reason: str = ""
-
-
-@dataclass(slots=True)
-class StreamLease:
-    """Who plans a stream."""
-
-    owner: str | None = None
-    until: datetime | None = None
-
-
-@dataclass(slots=True)
-class HostReport:
-    """What is known of a host."""
-
-    slots: int
-    worker: str | None = None
-    types: set[str] = field(default_factory=set)
-    seen_at: datetime | None = None
 
 
 class MemoryState:
@@ -99,6 +36,7 @@ class MemoryState:
         self.attempts: dict[tuple[int, int], Attempt] = {}
         self.epochs: dict[int, int] = {}  # job -> number of its last attempt
         self.types: dict[str, AgentType] = {}
+        self.problems: Mapping[str, str] = {}  # agent type -> what is wrong with its configuration
         self.hosts: dict[str, HostReport] = {}
 
     def mirror(self) -> int:
@@ -162,6 +100,7 @@ class MemoryState:
         heads = [job for job, one in found.items() if one.waits and one.proposed_at is None]
         for head in heads:
             found[head].proposals += 1
+            found[head].gave_way = False
         return [self._line(head) for head in sorted(heads, key=lambda job: (-found[job].priority, job))]
 
     def startable(self, stream: int) -> list[int]:
@@ -174,10 +113,9 @@ class MemoryState:
         of_type = [job for job, one in parked if (one.obstacle, one.subject) == ("type_full", agent_type)]
         of_host = [job for job, one in parked if one.obstacle == "host_full" and one.host in (None, host)]
         alone = [job for job, one in parked if one.obstacle == "exclusive_waits"]
-        waiting = alone or [job for job, one in parked if one.obstacle == EXCLUSIVE_NEXT]
         others = [job for job, one in parked if one.obstacle == "exclusive_runs"]
         freed: dict[int, str | None] = dict.fromkeys(of_type[:1] + of_host[:1])
-        if not waiting and not any(self._runs_alone(attempt) for attempt in self.running()):
+        if not self._others_first() and not any(self._runs_alone(attempt) for attempt in self.running()):
             freed |= dict.fromkeys(others[:200])
         next_alone = {} if self.running() else dict.fromkeys(alone[:1], EXCLUSIVE_NEXT)
         for job, obstacle in {**freed, **next_alone}.items():
@@ -188,6 +126,15 @@ class MemoryState:
     def running(self) -> list[Attempt]:
         """The attempts that have not ended."""
         return [attempt for attempt in self.attempts.values() if attempt.ending is None]
+
+    def live_hosts(self) -> dict[str, HostReport]:
+        """The hosts that have reported lately."""
+        since = self.now() - REPORT_COUNTS_FOR
+        return {name: host for name, host in self.hosts.items() if host.seen_at and host.seen_at > since}
+
+    def has_taker(self, one: OpenJob) -> bool:
+        """Whether a live host can run a job."""
+        return any(host.can_run(one, name) for name, host in self.live_hosts().items())
 
     def facts(self, job: int, host: str | None) -> Facts:
         """What admission asks about a job; host None: about any host."""
@@ -211,7 +158,7 @@ class MemoryState:
             paused=row.paused,
             doomed=tuple(broken),
             needs=tuple(self.unmet(row)),
-            type_known=configured is not None,
+            type_known=found.agent_type in self.types or found.agent_type in self.problems,
             type_running=sum(attempt.agent_type == found.agent_type for attempt in running),
             type_maximum=configured.maximum if configured else None,
             exclusive=exclusive,
@@ -222,13 +169,11 @@ class MemoryState:
         )
 
     def _others_first(self) -> bool:
-        """Whether an exclusive job waits that goes before all others."""
-        since = self.now() - NEXT_FOR
+        """Whether an exclusive job waits that goes before all others, and could start otherwise."""
         return any(
-            one.obstacle == "exclusive_waits"
-            or (one.obstacle == EXCLUSIVE_NEXT and one.refused_at is not None and one.refused_at > since)
-            for one in self.open.values()
-            if one.waits
+            one.goes_first(self.now()) and self.has_taker(one) and self.queue.rows[job].waits
+            for job, one in self.open.items()
+            if job in self.queue.rows
         )
 
     def _has(self, agent_type: str, special: Special) -> bool:
@@ -258,10 +203,11 @@ class MemoryState:
         failed = sorted(need for need in found.needs if need in rows and rows[need].failed)
         if failed:
             return "dependency failed", f"prerequisite {failed[0]} failed"
-        if self.types and found.agent_type not in self.types:
+        known = self.types.keys() | self.problems.keys()
+        if known and found.agent_type not in known:
             return "Failed", f"agent type {found.agent_type} is not configured"
         local = self._has(found.agent_type, Special.LOCAL)
-        if self.types and found.host and found.host not in self.hosts and not local:
+        if known and found.host and found.host not in self.hosts and not local:
             return "ERROR: jq_host not in the agent list!", f"host {found.host} is not known"
         return None
 

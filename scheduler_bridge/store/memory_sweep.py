@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import timedelta
 
 from scheduler_bridge.model.jobs import Ending, Outcome
 from scheduler_bridge.plan.admission import Obstacle, obstacle
 from scheduler_bridge.store.memory_queue import FAILED_BITS
-from scheduler_bridge.store.memory_state import REPORT_COUNTS_FOR, Attempt, HostReport, MemoryState, OpenJob
+from scheduler_bridge.store.memory_records import Attempt, OpenJob
+from scheduler_bridge.store.memory_state import MemoryState
 
 SETTLES_BEFORE = timedelta(seconds=10)  # a refusal is looked at again after this
-LONGEST_PATIENCE = timedelta(seconds=60)  # a hint is given up after this at the latest
-DOUBLINGS = 6
 
 
 def end(state: MemoryState, job: int, outcome: Outcome) -> None:
@@ -70,30 +68,7 @@ def compare(state: MemoryState) -> None:
             one.obstacle = one.subject = None
 
 
-def withdraw_lost_hints(state: MemoryState, hint_seconds: float) -> None:
-    """Let jobs wait again whose hints led nowhere although a slot is free that could take them."""
-    agents = Counter(attempt.host for attempt in state.running())
-    free = {name: host for name, host in state.hosts.items() if agents[name] < host.slots}
-    for one in state.open.values():
-        doublings = min(max(one.proposals - 1, 0), DOUBLINGS)
-        patience = min(timedelta(seconds=hint_seconds) * 2**doublings, LONGEST_PATIENCE)
-        overdue = one.waits and one.proposed_at is not None and one.proposed_at < state.now() - patience
-        if overdue and _can_take(state, one, free):
-            one.proposed_at = None
-
-
 def _may_go(state: MemoryState, job: int, one: OpenJob) -> bool:
     """Whether what was found against it has gone away."""
     long_ago = one.refused_at is not None and one.refused_at < state.now() - SETTLES_BEFORE
-    return long_ago and obstacle(state.facts(job, None)) is None and _can_take(state, one, state.hosts)
-
-
-def _can_take(state: MemoryState, one: OpenJob, hosts: dict[str, HostReport]) -> bool:
-    since = state.now() - REPORT_COUNTS_FOR
-    return any(
-        one.host in (None, name)
-        and one.agent_type in host.types
-        and host.seen_at is not None
-        and host.seen_at > since
-        for name, host in hosts.items()
-    )
+    return long_ago and obstacle(state.facts(job, None)) is None and state.has_taker(one)

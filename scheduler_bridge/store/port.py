@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from scheduler_bridge.model.agents import AgentType, Host
@@ -16,6 +17,7 @@ from scheduler_bridge.model.jobs import Job, Outcome, Work
 from scheduler_bridge.plan.admission import Obstacle
 
 MOST_LEASED = 100  # streams a call of lease_streams
+NO_PROBLEMS: Mapping[str, str] = MappingProxyType({})
 Line = tuple[Job, ...]  # jobs that one message carries, each needing only the one before
 
 
@@ -59,11 +61,19 @@ class Startable:
 class JobStore(Protocol):
     """Rows of `jobqueue` and what the bridge remembers about them."""
 
-    def publish_configuration(self, types: Iterable[AgentType], hosts: Iterable[Host]) -> None:
-        """Make known which agent types and hosts are configured, with their limits."""
+    def publish_configuration(
+        self, types: Iterable[AgentType], hosts: Iterable[Host], problems: Mapping[str, str] = NO_PROBLEMS
+    ) -> None:
+        """Make known which agent types and hosts are configured, with their limits.
 
-    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> None:
-        """Report that `worker` runs `types` on `host` now; a report counts for 30 seconds."""
+        `problems`: agent types whose configuration cannot be used, and why; their jobs wait.
+        """
+
+    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> bool:
+        """Report that `worker` runs `types` on `host` now; a report counts for 30 seconds.
+
+        Answers whether jobs have become startable that had no host.
+        """
 
     def retire_host(self, host: str, worker: str) -> None:
         """Report that `worker` runs nothing on `host` any more."""

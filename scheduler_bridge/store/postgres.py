@@ -17,15 +17,25 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
 from scheduler_bridge.model.agents import AgentType, Host, Special
 from scheduler_bridge.model.jobs import Job, Outcome, Work
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
-from scheduler_bridge.store.port import Held, Line, PlanRecord, Startable, StreamRows
+from scheduler_bridge.store.port import NO_PROBLEMS, Held, Line, PlanRecord, Startable, StreamRows
 from scheduler_bridge.store.queries import read_queries
 
 QUERIES = read_queries(Path(__file__).with_name("queries.sql"))
+RECONNECT_SECONDS = 4  # then the pool's pauses between two attempts, which double, begin anew at one second
+# A server that has gone without a word; the URL may say otherwise. One that is silent but there is not noticed so.
+NOTICE_LOSS: dict[str, Any] = {
+    "connect_timeout": 5,  # seconds
+    "keepalives_idle": 10,  # seconds; three probes more, five apart
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
 ROUND_SECONDS = 55  # every open row is looked at again within 60 s
 ENDS_THE_JOB = (ObstacleKind.DOOMED, ObstacleKind.UNKNOWN_TYPE)  # settling it fails the row
 
@@ -40,11 +50,12 @@ class PostgresStore:
         self._lease_seconds = lease_seconds
         self._window = window or None
         self._pool = ConnectionPool(
-            url,
+            make_conninfo("", **{**NOTICE_LOSS, **conninfo_to_dict(url)}),
             min_size=0,
             max_size=connections,
             open=True,
             timeout=10,
+            reconnect_timeout=RECONNECT_SECONDS,
             kwargs={"autocommit": True},
             name="store",
         )
@@ -59,20 +70,25 @@ class PostgresStore:
         with self._pool.connection() as connection:
             yield connection
 
-    def publish_configuration(self, types: Iterable[AgentType], hosts: Iterable[Host]) -> None:
+    def publish_configuration(
+        self, types: Iterable[AgentType], hosts: Iterable[Host], problems: Mapping[str, str] = NO_PROBLEMS
+    ) -> None:
         types, hosts = list(types), list(hosts)
         self._rows(
             "publish_configuration",
-            types=[t.name for t in types],
-            maxima=[t.maximum for t in types],
-            exclusive=[Special.EXCLUSIVE in t.special for t in types],
-            local=[Special.LOCAL in t.special for t in types],
+            types=[t.name for t in types] + list(problems),
+            maxima=[t.maximum for t in types] + [None] * len(problems),
+            exclusive=[Special.EXCLUSIVE in t.special for t in types] + [False] * len(problems),
+            local=[Special.LOCAL in t.special for t in types] + [False] * len(problems),
+            problems=[None] * len(types) + list(problems.values()),
             hosts=[h.name for h in hosts],
             slots=[h.slots for h in hosts],
         )
 
-    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> None:
-        self._rows("register_host", host=host.name, slots=host.slots, worker=worker, types=list(types))
+    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> bool:
+        return bool(
+            self._value("register_host", host=host.name, slots=host.slots, worker=worker, types=list(types))
+        )
 
     def retire_host(self, host: str, worker: str) -> None:
         with self._pool.connection() as connection:
@@ -125,11 +141,12 @@ class PostgresStore:
             (row,) = self._rows("claim", job=job, worker=worker, host=host, lease=self._lease_seconds)
             kind, subject, recorded, *work = row
             if kind is None:
-                return Work(job, *work)
+                return Work(*work)
+            first = work[0]
             refusal = Obstacle(ObstacleKind(kind), subject or "")
             if refusal.kind in ENDS_THE_JOB:
-                self._rows("settle", jobs=[job])
-            if refusal.kind.gone or not recorded:
+                self._rows("settle", jobs=[first])
+            if first == job and (refusal.kind in ENDS_THE_JOB or not recorded):
                 return refusal
 
     def started(self, work: Work, pid: int) -> bool:

@@ -2,7 +2,8 @@
 
 -- publish_configuration --
 -- Agent types and hosts as this bridge's configuration has them.
-select scheduler_bridge.publish_configuration(%(types)s, %(maxima)s, %(exclusive)s, %(local)s, %(hosts)s, %(slots)s)
+select scheduler_bridge.publish_configuration(%(types)s, %(maxima)s, %(exclusive)s, %(local)s, %(problems)s::text[],
+                                              %(hosts)s, %(slots)s)
 
 -- register_host --
 -- A worker reports its host.
@@ -41,8 +42,8 @@ from scheduler_bridge.top_up(coalesce(%(streams)s::int[], array(select stream fr
 select scheduler_bridge.unpropose(%(jobs)s::int[])
 
 -- claim --
--- One job for one worker, or why not.
-select kind, subject, recorded, stream, agent_type, epoch, data, arguments, user_pk, group_pk, priority
+-- A job for a worker that has a hint, or why not.
+select kind, subject, recorded, job, stream, agent_type, epoch, data, arguments, user_pk, group_pk, priority
 from scheduler_bridge.claim(%(job)s, %(worker)s, %(host)s, make_interval(secs => %(lease)s))
 
 -- settle --

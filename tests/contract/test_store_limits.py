@@ -6,6 +6,7 @@ from typing import Any
 
 from scheduler_bridge.model.agents import Host
 from scheduler_bridge.plan.admission import ObstacleKind
+from scheduler_bridge.store.memory_queue import PAUSED_AT
 from tests.builders import a_job, a_stream
 from tests.contract.fleet import HOSTS, agent_type
 from tests.contract.queues import Queue
@@ -201,3 +202,23 @@ def test_a_plan_does_not_wait_for_limits(queue: Queue) -> None:
     assert plan(queue.store) == []
     assert refused(queue.store, third) == (ObstacleKind.TYPE_FULL, "single")
     assert refused(queue.store, second) == (ObstacleKind.TYPE_FULL, "single")
+
+
+def test_a_paused_job_that_runs_alone_holds_nobody_up(queue: Queue) -> None:
+    first, alone, late, last = (one(queue, name) for name in ("license", "alone", "report", "report"))
+    work = claimed(queue.store, first)
+    refused(queue.store, alone, "h2")
+    refused(queue.store, late, "h2")
+    queue.change(alone, start=PAUSED_AT)
+    assert [late] in ended(queue.store, work)
+    claimed(queue.store, late, "h2")
+    claimed(queue.store, last, "h2")
+
+
+def test_a_job_that_runs_alone_on_a_host_that_is_gone_holds_nobody_up(queue: Queue) -> None:
+    (alone,) = planned(queue, a_stream(a_job("alone", host="h2"))).jobs.values()
+    first, late = one(queue, "license"), one(queue, "report")
+    claimed(queue.store, first)
+    refused(queue.store, alone, "h2")
+    queue.store.retire_host("h2", "worker@h2")
+    claimed(queue.store, late)
