@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import subprocess
@@ -13,6 +14,8 @@ from typing import IO, Protocol, TextIO
 
 from honcho.colour import get_colours
 from honcho.printer import Message, Printer
+
+from scheduler_bridge.servers import ServerError, in_use, make_private
 
 LONGEST_LINE_BYTES = 64 * 1024  # a longer one is printed in pieces
 LAST_LINES_SECONDS = 1.0  # how long to wait for them; a stray process may hold the pipe open for ever
@@ -94,18 +97,27 @@ class _Nowhere(io.TextIOBase):
 class LogFolder:
     """A file `NAME.log` for each part in a folder, and `supervisor.log` for what the supervisor says.
 
-    Those of the run before are removed.
+    Those of the run before are removed; those of a run in progress never are.
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        """Raises ServerError when another process writes there."""
+        make_private(folder)
+        self.folder = folder
+        self._lock = (folder / "lock").open("w")  # held as long as this object lives
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise ServerError(in_use(folder)) from None
         for old in folder.glob("*.log"):
             old.unlink()
-        self.folder = folder
 
     def target(self, name: str) -> IO[bytes]:
-        """The part's file, written by the process itself."""
-        return (self.folder / f"{name}.log").open("ab")
+        """The part's file, which only its owner may read, written by the process itself."""
+        path = self.folder / f"{name}.log"
+        path.touch(mode=0o600)
+        return path.open("ab")
 
     def follow(self, name: str, lines: IO[bytes] | None) -> None:
         """Nothing to read."""
@@ -116,7 +128,8 @@ class LogFolder:
             file.write(f"{_now():%Y-%m-%d %H:%M:%S} {text}\n".encode())
 
     def finish(self) -> None:
-        """Nothing is held back."""
+        """Nothing is held back; the folder is free for the next run."""
+        self._lock.close()
 
 
 def _now() -> datetime:

@@ -73,10 +73,10 @@ def claimed(folder: Path) -> Iterator[Claim]:
 
 
 def _lock_file(folder: Path) -> IO[str]:
+    make_private(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return (folder / "lock").open("w")
-    except OSError as error:  # often: made by a run of another user
+    except OSError as error:
         raise ServerError(f"{folder} cannot be used: {error.strerror}") from error
 
 
@@ -87,8 +87,35 @@ def _take(lock: int, folder: Path) -> None:
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise ServerError(f"{folder} is in use by another run") from None
+                raise ServerError(in_use(folder)) from None
             time.sleep(POLL_SECONDS)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those that are missing above it, for its owner alone. Raises ServerError."""
+    try:
+        missing = [path for path in (folder, *folder.parents) if not path.is_dir()]
+        for path in reversed(missing):
+            path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:  # often: made by a run of another user
+        raise ServerError(f"{folder} cannot be used: {error.strerror}") from error
+
+
+def in_use(folder: Path) -> str:
+    """What to tell whoever wants a folder that another run holds."""
+    return (
+        f"{folder} is in use by another run: end that one (Ctrl-C where it was started), or give this one a"
+        " folder of its own by SCHEDULER_BRIDGE_STATE"
+    )
+
+
+def listens(port: int) -> bool:
+    """Whether anybody takes connections at a port of this machine."""
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def write_private(path: Path, text: str) -> None:
@@ -135,6 +162,7 @@ def running(
     log = claim.folder / "log"
     if log.exists():
         log.replace(log.with_name("log.before"))
+    log.touch(mode=0o600)
     with log.open("wb") as output:
         process = subprocess.Popen(
             launcher(command, death_signal=stop, identity=identity),

@@ -18,6 +18,7 @@ go into a sibling stream row of that priority (`StreamFile.siblings`); dependenc
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -40,6 +41,9 @@ STREAM_KEYS = ("name", "priority", "jobs")
 JOB_KEYS = ("agent", "name", "args", "cmd_args", "needs", "host", "priority")
 LOWEST, HIGHEST = -(2**31), 2**31 - 1  # job_priority is an int4
 MOST_SUGGESTIONS = 20  # each compares one name with all others
+CONTROL_LINE = re.compile(
+    r"END|CLOSE|VERBOSE \d+"
+)  # what workers say to agents; data are told apart by nothing else
 MOST_NAMED = 10  # jobs of a cycle in its message
 
 
@@ -197,7 +201,11 @@ class _Reading:
     def _args(self, node: Pairs) -> str:
         value = node.nodes.get("args")
         if value is None or isinstance(value, Scalar):
-            return self._text(node, "args") or ""
+            text = self._text(node, "args") or ""
+            for line in filter(CONTROL_LINE.fullmatch, text.split("\n")):
+                message = f"args has the line {line}: agents would take it for an order of their worker's"
+                self._refuse(node.nodes["args"].line, message)
+            return text
         return json.dumps(self._json(value), ensure_ascii=False)
 
     def _json(self, node: Node) -> object:

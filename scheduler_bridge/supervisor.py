@@ -5,6 +5,10 @@ At the end those that make work stop first, then those that do it, then the page
 SIGTERM alone, so that it may end what it started, and its whole group SIGKILL when the grace is over. Parts
 have the death signal of `launch`, so a SIGKILL of the supervisor leaves none of them behind on Linux.
 
+Agents outlive a worker that is killed, in groups and sessions of their own. On Linux they then become our
+children, and those that carry the mark of a worker of ours (`orphans`) are killed as soon as it has ended. Nobody
+else's are touched.
+
 Everything here belongs to the main thread: Python's signal handlers run there, and the death signal would
 come at the end of any other.
 """
@@ -17,17 +21,21 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 
 from scheduler_bridge.launch import launcher
+from scheduler_bridge.model.mark import Life
+from scheduler_bridge.orphans import adopt_orphans, children, has_ended, kill_orphans, life_of, reap_adopted
 from scheduler_bridge.output import Output
 from scheduler_bridge.procfile import Backoff, Part
 
 STOP_GRACE_SECONDS = 30.0
 SHORT_GRACE_SECONDS = 2.0  # after a second Ctrl-C
+KEPT_LIVES = 16  # of a part, to look again for what was not dead soon after its end
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOP_ORDER = (("bridge", "beat"), (), ("web",))  # the empty place: every part that is not named
 
@@ -41,6 +49,9 @@ class _Process:
         self.start_at = 0.0  # monotonic; when it is to be started, while it does not run
         self.started_at = 0.0
         self.child: subprocess.Popen[bytes] | None = None
+        self.lives: deque[Life] = deque(
+            maxlen=KEPT_LIVES
+        )  # the present and former ones, where they can be told
 
     def start(self, environment: Mapping[str, str], folder: Path, output: Output) -> None:
         target = output.target(self.part.name)
@@ -53,6 +64,9 @@ class _Process:
             env=environment,
         )
         self.started_at = time.monotonic()
+        life = life_of(self.child.pid)
+        if life is not None:
+            self.lives.append(life)
         if not isinstance(target, int):
             target.close()
         output.follow(self.part.name, self.child.stdout)
@@ -105,6 +119,7 @@ class Supervisor:
         self._signals, self._recorder = socket.socketpair()
         self._recorder.setblocking(False)
         self._handlers: dict[signal.Signals, object] = {}
+        self._others: set[int] = set()  # children that are not ours to reap, such as embedded servers
 
     def __enter__(self) -> Supervisor:
         self.start()
@@ -123,6 +138,8 @@ class Supervisor:
         self._handlers = {number: signal.signal(number, _noted) for number in handled}
         # Python itself writes each signal's number there, at once: no signal is missed just before a wait.
         signal.set_wakeup_fd(self._recorder.fileno(), warn_on_full_buffer=False)
+        self._others = set(children())
+        adopt_orphans(True)
         self._start_due()
 
     def run(self, until: Callable[[], bool] | None = None, *, every_seconds: float | None = None) -> None:
@@ -151,6 +168,8 @@ class Supervisor:
         finally:
             for process in self._processes:
                 process.kill()
+            self._clear_up()
+            adopt_orphans(False)
             self._output.finish()
             self._give_signals_back()
 
@@ -186,6 +205,14 @@ class Supervisor:
             if status is not None:
                 delay = process.backoff.delay_seconds
                 self._output.say(f"{process.part.name} {_ending(status)}, starts again in {delay:.0f} s")
+                self._clear_up()
+        reap_adopted(self._others | {process.child.pid for process in self._processes if process.child})
+
+    def _clear_up(self) -> None:
+        """Kill what ended parts have left running outside their groups."""
+        ended = {life for process in self._processes for life in process.lives if has_ended(life)}
+        for orphan in kill_orphans(lambda mark: mark.worker in ended):
+            self._output.say(f"killed {orphan}, which has ended")
 
     def _stop(self, processes: Sequence[_Process]) -> None:
         alive = [process for process in processes if process.child is not None]

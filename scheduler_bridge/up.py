@@ -16,7 +16,7 @@ from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.migrate import create_queue, install_trigger, migrate
 from scheduler_bridge.output import Console, LogFolder, Output
 from scheduler_bridge.procfile import find_procfile, read_procfile
-from scheduler_bridge.servers import LOOPBACK
+from scheduler_bridge.servers import LOOPBACK, listens
 from scheduler_bridge.supervisor import STOP_GRACE_SECONDS, Supervisor
 
 FIRST_PORT = 5555  # Flower's own
@@ -54,8 +54,8 @@ def local_fleet(
     in `logs`. An embedded database also gets the queue's tables and the trigger. A part that has not stopped
     after `grace_seconds` is killed.
     """
-    output: Output = LogFolder(logs) if logs else Console()
     with services(state, environment) as running:
+        output: Output = LogFolder(logs) if logs else Console()  # removes logs: only once the state is ours
         prepare_database(running)
         port = int(environment.get("PORT") or 0) or free_port()
         supervisor = Supervisor(
@@ -128,16 +128,8 @@ def tell_when_open(port: int, tell: Callable[[], None]) -> None:
 
     def knock() -> None:
         pause = threading.Event()
-        while not _open(port):
+        while not listens(port):
             pause.wait(WEB_POLL_SECONDS)
         tell()
 
     threading.Thread(target=knock, daemon=True).start()
-
-
-def _open(port: int) -> bool:
-    try:
-        socket.create_connection((LOOPBACK, port), timeout=1).close()
-    except OSError:
-        return False
-    return True

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from scheduler_bridge.bridge import Bridge
 from scheduler_bridge.configuration.folder import Configuration
+from scheduler_bridge.configuration.identity import identity_problems
+from scheduler_bridge.configuration.masking import masked
 from scheduler_bridge.dispatch.application import BridgeCelery
 from scheduler_bridge.dispatch.canvas import Publisher
-from scheduler_bridge.embedded import announced
+from scheduler_bridge.embedded import ADDRESSES, announced
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.migrate import check_schema
+from scheduler_bridge.model.mark import named_with_life
+from scheduler_bridge.orphans import life_of
 from scheduler_bridge.proposals import Proposals
+from scheduler_bridge.servers import LOOPBACK, listens
 from scheduler_bridge.settings import Settings, config_folder
 from scheduler_bridge.store.postgres import PostgresStore
 from scheduler_bridge.sweep import Sweep
@@ -35,12 +41,17 @@ def read_settings(**options: object) -> tuple[Settings, Configuration | None]:
     """Settings of this process from options, environment and configuration folder. Raises SettingsError."""
     folder = config_folder(options, os.environ)
     configuration = Configuration.read(folder) if folder else None
-    return Settings.read(options, os.environ, configuration, hostname=socket.gethostname()), configuration
+    settings = Settings.read(options, os.environ, configuration, hostname=socket.gethostname())
+    if configuration:
+        settings = replace(settings, warnings=(*settings.warnings, *identity_problems(configuration)))
+    return settings, configuration
 
 
 def owner_name(role: str, host: str) -> str:
-    """Names this process in the rows; a process that follows with the same number is another owner."""
-    return f"{role}@{host}.{os.getpid()}"
+    """Names this process in the rows: ROLE@HOST.PID, and what tells it from later ones where that can be known."""
+    life = life_of(os.getpid())
+    name = f"{role}@{host}"
+    return named_with_life(name, life) if life else f"{name}.{os.getpid()}"
 
 
 def open_store(settings: Settings) -> PostgresStore:
@@ -69,11 +80,20 @@ def repository_folder(settings: Settings) -> Path:
 
 
 def _address(given: str | None, settings: Settings, variable: str) -> str:
-    url = given or announced(settings.state_folder).get(variable)
+    if given:
+        return given
+    state = settings.state_folder
+    url = announced(state).get(variable)
     if url is None:
-        state = settings.state_folder
         raise SettingsError(
             f"{variable} is not set and nothing runs in {state}: set it, or start `scheduler-bridge up`"
+        )
+    parts = urlsplit(url)
+    if (
+        parts.hostname == LOOPBACK and parts.port and not listens(parts.port)
+    ):  # left by a run that was SIGKILLed
+        raise SettingsError(
+            f"nothing answers at {masked(url)}, which {state / ADDRESSES} names: start `scheduler-bridge up`"
         )
     return url
 

@@ -73,7 +73,9 @@ def bridge(options: Options) -> None:
     ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
     redis = redis_settings(redis_url(settings), settings.redis_verify, ca_file)
     parts = build(settings, make_application(redis, slots=settings.slots, events=settings.events), "bridge")
-    parts.store.publish_configuration(configuration.agent_types.values(), configuration.hosts.values())
+    parts.store.publish_configuration(
+        configuration.agent_types.values(), configuration.hosts.values(), configuration.broken_agent_types
+    )
     listener = StoppableListener(database_url(settings))
     service = BridgeService(parts.bridge, parts.sweep, listener, interval_seconds=settings.sweep_seconds)
     run_until_signalled(service.run, listener.stop)

@@ -14,7 +14,7 @@ from scheduler_bridge.text import Table
 def config(options: Options) -> None:
     """Show every setting with its origin.
 
-    Then the agent types, and what is wrong with the configuration folder; what keeps the bridge from
+    Then the agent types, the revision, and what is wrong with the configuration folder; what keeps the bridge from
     starting makes the exit status 1. Passwords are not shown.
 
     \b
@@ -25,5 +25,6 @@ def config(options: Options) -> None:
     if configuration is not None:
         names = ", ".join(sorted(configuration.agent_types)) or "none"
         click.echo(f"\nagent types: {names}")
+        click.echo(f"revision of the folder: {configuration.commit_hash or 'not known'}")
     for problem in settings.warnings:
         click.echo(str(problem))

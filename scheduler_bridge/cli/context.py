@@ -21,6 +21,7 @@ from scheduler_bridge.store.reading import Reading
 from scheduler_bridge.wiring import database_url, read_settings
 
 CONNECT_SECONDS = 10
+HIGHEST_NUMBER = 2**31 - 1  # keys of the queue's tables are int4
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 DEMONSTRATION = Path("deploy", "conf")
 
@@ -38,6 +39,21 @@ class BridgeGroup(click.Group):
             raise click.ClickException(f"database: {' '.join(str(error).split())}") from error
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
+
+
+class RowNumber(click.IntRange):
+    """The number of a job or a stream; of one that is too large for a row there can be none."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(min=1)
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Raises BridgeError where no row can have the number."""
+        number: int = super().convert(value, param, ctx)
+        if number > HIGHEST_NUMBER:
+            raise BridgeError(f"there is no {self._what} {number}")
+        return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from scheduler_bridge.migrate import create_queue as make_queue
 from scheduler_bridge.store.pruning import prune_history
 from scheduler_bridge.wiring import database_url, repository_folder
 
+MOST_DAYS = 36_500  # a database cannot count back for ever
+
 
 @click.command("migrate")
 @click.option("--create-queue", is_flag=True, help="Also make the tables job, jobqueue and jobdepends.")
@@ -68,13 +70,16 @@ def remove_the_trigger(options: Options) -> None:
 
 
 @click.command
-@click.option("--days", type=click.IntRange(min=0), required=True, help="Keep what ended in the last N days.")
+@click.option(
+    "--days", type=click.IntRange(0, MOST_DAYS), required=True, help="Keep what ended in the last N days."
+)
 @pass_options
 def prune(options: Options, days: int) -> None:
     """Delete what is remembered of old jobs.
 
-    Of jobs and streams that ended more than N days ago: ledger, output, results and files of the shipped agents. The
-    rows of jobqueue stay; only our own schema is touched.
+    Of jobs and streams that ended more than N days ago: ledger, output, results and files of the shipped
+    agents, and what killed agents have left. The rows of jobqueue stay; only our own schema and our own folder
+    of the repository are touched. To be run where the repository is.
 
     \b
     Example: scheduler-bridge prune --days 90
@@ -82,6 +87,6 @@ def prune(options: Options, days: int) -> None:
     with options.connection() as connection:
         pruned = prune_history(connection, days, repository_folder(options.settings()[0]))
     click.echo(
-        f"deleted {pruned.attempts} attempts with their output, the scans of {pruned.streams} streams"
-        f" and {pruned.cached} cached findings"
+        f"deleted {pruned.attempts} attempts with their output, the scans of {pruned.streams} streams,"
+        f" {pruned.cached} cached findings and {pruned.folders} folders of unpacked files"
     )

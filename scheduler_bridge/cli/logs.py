@@ -9,7 +9,7 @@ from datetime import datetime
 
 import click
 
-from scheduler_bridge.cli.context import Options, pass_options
+from scheduler_bridge.cli.context import Options, RowNumber, pass_options
 from scheduler_bridge.cli.terminal import on_terminal
 from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.status import attempts_table
@@ -23,7 +23,7 @@ REFRESH_SECONDS = 1.0  # a worker stores new output every few seconds and announ
 
 
 @click.command
-@click.argument("job", type=click.IntRange(min=1))
+@click.argument("job", type=RowNumber("job"))
 @click.option("--attempt", type=click.IntRange(min=1), metavar="N", help="Not the last attempt but this one.")
 @click.option(
     "--follow", is_flag=True, help="Until the job ends; a running agent's output comes in portions."

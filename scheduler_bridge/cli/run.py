@@ -12,7 +12,7 @@ from rich.markdown import Markdown
 from scheduler_bridge.cli.context import INTERRUPTED, Options, connected, pass_options
 from scheduler_bridge.cli.progress import Show, progress_view
 from scheduler_bridge.cli.terminal import on_terminal
-from scheduler_bridge.cli.up import local_environment, local_settings
+from scheduler_bridge.cli.up import local_environment, local_grace, local_settings
 from scheduler_bridge.demo import Scan, installed_packages
 from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.status import reason
@@ -41,9 +41,10 @@ def run(options: Options, paths: tuple[str, ...]) -> None:
     logs = settings.state_folder / "logs"
     absolute = [os.path.realpath(path) for path in paths] or installed_packages()
     _tell(f"starting, with logs in {logs}")
-    environment = local_environment(settings)
+    environment, grace = local_environment(settings), local_grace(settings)
+    state = settings.state_folder
     with (
-        local_fleet(configuration.folder, settings.state_folder, environment, logs=logs) as fleet,
+        local_fleet(configuration.folder, state, environment, logs=logs, grace_seconds=grace) as fleet,
         connected(fleet.services.database_url) as connection,
     ):
         scan = Scan(connection, absolute)

@@ -14,7 +14,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from scheduler_bridge.cli.context import Options, pass_options
+from scheduler_bridge.cli.context import Options, RowNumber, pass_options
 from scheduler_bridge.cli.terminal import on_terminal, rich_table, show_table
 from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.status import (
@@ -39,7 +39,7 @@ View = Callable[[StreamReading | None, StreamReading], None]  # the reading befo
 
 
 @click.command
-@click.argument("stream", type=click.IntRange(min=1), required=False)
+@click.argument("stream", type=RowNumber("stream"), required=False)
 @click.option("--json", "as_json", is_flag=True, help="As documented in docs/cli.md.")
 @click.option("--watch", is_flag=True, help="Until the stream ends; exit status 3 when a job has failed.")
 @pass_options

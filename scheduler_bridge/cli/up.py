@@ -10,7 +10,10 @@ from scheduler_bridge.cli.context import Options, connected, pass_options, requi
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.settings import Settings
+from scheduler_bridge.supervisor import STOP_GRACE_SECONDS
 from scheduler_bridge.up import up as run_all
+
+STOP_MARGIN_SECONDS = 10.0  # a worker writes down how its agents ended
 
 
 @click.command
@@ -27,7 +30,9 @@ def up(options: Options) -> None:
     """
     settings, configuration = local_settings(options)
     environment = local_environment(settings)
-    click.get_current_context().exit(run_all(configuration.folder, settings.state_folder, environment))
+    grace = local_grace(settings)
+    status = run_all(configuration.folder, settings.state_folder, environment, grace_seconds=grace)
+    click.get_current_context().exit(status)
 
 
 def local_settings(options: Options) -> tuple[Settings, Configuration]:
@@ -39,6 +44,11 @@ def local_settings(options: Options) -> tuple[Settings, Configuration]:
         with connected(settings.database_url) as connection:
             require_queue(connection)
     return settings, configuration
+
+
+def local_grace(settings: Settings) -> float:
+    """Seconds until a part that has not stopped is killed: more than a worker leaves its agents."""
+    return max(STOP_GRACE_SECONDS, settings.stop_grace_seconds + STOP_MARGIN_SECONDS)
 
 
 def local_environment(settings: Settings) -> dict[str, str]:

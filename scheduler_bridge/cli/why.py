@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from scheduler_bridge.cli.context import Options, pass_options
+from scheduler_bridge.cli.context import Options, RowNumber, pass_options
 from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.status import chain_lines
 from scheduler_bridge.store.reading import Reading
 
 
 @click.command
-@click.argument("job", type=click.IntRange(min=1))
+@click.argument("job", type=RowNumber("job"))
 @pass_options
 def why(options: Options, job: int) -> None:
     """Say why JOB does not run, or how it ended.

@@ -44,7 +44,7 @@ class Configuration:
     """What a configuration folder says; values that are missing have FOSSology's defaults."""
 
     folder: Path
-    agent_types: Mapping[str, AgentType]  # by name; broken ones are left out
+    agent_types: Mapping[str, AgentType]  # by name; without `broken_agent_types`
     hosts: Mapping[str, Host]  # by name, in the order of names
     port: int = DEFAULT_PORT  # TCP port of the commands
     log_folder: Path | None = None  # [DIRECTORIES] LOGDIR
@@ -65,9 +65,14 @@ class Configuration:
         """Everything that is wrong, the worst first."""
         return self.errors + self.agent_errors + self.warnings
 
+    @property
+    def broken_agent_types(self) -> Mapping[str, str]:
+        """The agent types that are left out: by name the first error, as `FILE:LINE: message`."""
+        return {Path(found.source).parent.name: str(found) for found in reversed(self.agent_errors)}
+
     @classmethod
     def read(cls, folder: Path) -> Configuration:
-        """Read the folder as it is now; read it again for `reload`."""
+        """Read the folder as it is now."""
         agent_types, agent_problems = load_agent_types(folder)
         main = _reader(folder / MAIN_FILE)
         version = _reader(folder / VERSION_FILE)

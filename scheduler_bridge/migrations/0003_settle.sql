@@ -249,9 +249,11 @@ $$;
 
 -- What no live host can run, in words.
 create function missing_host(p_type text, p_host text) returns text
-language plpgsql immutable as $$
+language plpgsql stable set search_path from current as $$
 begin
-    return p_type || coalesce(' (only on host ' || p_host || ')', '');
+    return p_type || coalesce(
+        ' (only on host ' || p_host || case when exists (select from host where name = p_host and slots = 0)
+                                            then ', which has 0 slots' else '' end || ')', '');
 end
 $$;
 

@@ -71,6 +71,8 @@ begin
         kind := 'exclusive_waits'; subject := v.agent_type;
     elsif p_host is not null and (select count(*) from attempt a where a.ended_at is null and a.host = p_host) >= v.slots then
         kind := 'host_full'; subject := p_host;
+    elsif v.maximum = 0 then
+        kind := 'type_off'; subject := v.agent_type;
     elsif (select count(*) from attempt a where a.ended_at is null and a.agent_type = v.agent_type) >= v.maximum then
         kind := 'type_full'; subject := v.agent_type;
     end if;

@@ -10,18 +10,27 @@ begin
 end
 $$;
 
--- Takes back what workers no longer renew: the row is free again, as if never started, and so are the limits it drew on.
--- Returns the jobs.
-create function reclaim() returns setof int
+-- Workers with running attempts on a host.
+create function owners_on(p_host text) returns setof text
+language sql stable set search_path from current as $$
+    select distinct a.worker from attempt a where a.ended_at is null and a.host = p_host
+$$;
+
+-- Takes back what workers no longer renew, and at once what those have that are known to be dead: the row is free again, as
+-- if never started, and so are the limits it drew on. Returns the jobs.
+create function reclaim(p_dead text[]) returns setof int
 language plpgsql set search_path from current as $$
 declare
     v attempt;
     v_taken attempt[];
 begin
     for v in
-        select * from attempt a where a.ended_at is null and a.expires_at < now() order by a.job for update skip locked
+        select * from attempt a where a.ended_at is null and (a.expires_at < now() or a.worker = any (p_dead))
+        order by a.job for update skip locked
     loop
-        perform finish(v.job, v.epoch, 'lost', v.items, 'the lease of ' || coalesce(v.worker, '?') || ' expired', '');
+        perform finish(v.job, v.epoch, 'lost', v.items,
+                       case when v.worker = any (p_dead) then v.worker || ' has died'
+                            else 'the lease of ' || coalesce(v.worker, '?') || ' expired' end, '');
         v_taken := v_taken || v;
         return next v.job;
     end loop;

@@ -30,6 +30,7 @@ class ObstacleKind(Enum):
     EXCLUSIVE_RUNS = "exclusive_runs"  # a job that runs alone is running
     EXCLUSIVE_WAITS = "exclusive_waits"  # it runs alone and others run; subject: agent type
     HOST_FULL = "host_full"  # no free slot; subject: host
+    TYPE_OFF = "type_off"  # its max is 0; subject: agent type
     TYPE_FULL = "type_full"  # as many run as may; subject: agent type
     NO_HOST = "no_host"  # no healthy host can run it; subject: agent type, and the only host that may
     BROKEN_TYPE = "broken_type"  # its agent type's .conf cannot be used; subject: what is wrong
@@ -63,6 +64,7 @@ _SENTENCES = {
     ObstacleKind.EXCLUSIVE_RUNS: "it waits for the end of a job that runs alone",
     ObstacleKind.EXCLUSIVE_WAITS: "agent type {subject} runs alone: it waits for all other jobs to end",
     ObstacleKind.HOST_FULL: "all slots of host {subject} are taken",
+    ObstacleKind.TYPE_OFF: "max of agent type {subject} is 0: none may run until the configuration changes",
     ObstacleKind.TYPE_FULL: "as many agents of type {subject} run as its max allows",
     ObstacleKind.NO_HOST: "no healthy host can run agent type {subject}",
     ObstacleKind.BROKEN_TYPE: "its agent type cannot be used: {subject}",
@@ -126,5 +128,6 @@ def _questions(facts: Facts) -> Iterator[tuple[ObstacleKind, bool, str]]:
     yield ObstacleKind.EXCLUSIVE_RUNS, facts.exclusive_running, ""
     yield ObstacleKind.EXCLUSIVE_WAITS, facts.exclusive and facts.others_running > 0, facts.agent_type
     yield ObstacleKind.HOST_FULL, facts.host_running >= facts.host_slots, facts.host
+    yield ObstacleKind.TYPE_OFF, facts.type_maximum == 0, facts.agent_type
     full = facts.type_maximum is not None and facts.type_running >= facts.type_maximum
     yield ObstacleKind.TYPE_FULL, full, facts.agent_type

@@ -248,6 +248,14 @@ class MemoryStore:
         return Startable(lines, refill)
 
     @_alone
+    def owners_on(self, host: str) -> list[str]:
+        return list({one.worker for one in self._state.running() if one.host == host and one.worker})
+
+    @_alone
+    def reclaim(self, dead: Sequence[str] = ()) -> list[int]:
+        return reclaim(self._state, dead)
+
+    @_alone
     def sweep_turn(self, interval_seconds: float) -> bool:
         mine = self._swept_at is None or self._swept_at < self._now() - timedelta(
             seconds=interval_seconds / 2

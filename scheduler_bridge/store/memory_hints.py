@@ -65,7 +65,8 @@ def missing(state: MemoryState, one: OpenJob) -> tuple[ObstacleKind, str]:
     """Why no live host can run a job."""
     if one.agent_type in state.problems:
         return ObstacleKind.BROKEN_TYPE, state.problems[one.agent_type]
-    where = f" (only on host {one.host})" if one.host else ""
+    idle = ", which has 0 slots" if one.host in state.hosts and not state.hosts[one.host].slots else ""
+    where = f" (only on host {one.host}{idle})" if one.host else ""
     return ObstacleKind.NO_HOST, one.agent_type + where
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from scheduler_bridge.model.jobs import Ending, Outcome
@@ -40,15 +41,21 @@ def give_back(state: MemoryState, attempt: Attempt, obstacle: Obstacle | None = 
         one.refused_at = state.now()
 
 
-def reclaim(state: MemoryState) -> list[int]:
-    """Take back what workers no longer renew, and the limits it drew on; the jobs."""
-    lost = [one for one in state.running() if one.expires_at is None or one.expires_at < state.now()]
+def reclaim(state: MemoryState, dead: Collection[str] = ()) -> list[int]:
+    """Take back what workers no longer renew or the dead have held, and the limits it drew on; the jobs."""
+    lost = [one for one in state.running() if one.worker in dead or _expired(state, one)]
     for attempt in lost:
-        attempt.ending, attempt.reason = Ending.LOST, f"the lease of {attempt.worker} expired"
+        why = "has died" if attempt.worker in dead else "expired"
+        lease = attempt.worker if attempt.worker in dead else f"the lease of {attempt.worker}"
+        attempt.ending, attempt.reason = Ending.LOST, f"{lease} {why}"
         give_back(state, attempt)
     for attempt in lost:
         state.release(attempt.agent_type, attempt.host)
     return sorted(attempt.job for attempt in lost)
+
+
+def _expired(state: MemoryState, attempt: Attempt) -> bool:
+    return attempt.expires_at is None or attempt.expires_at < state.now()
 
 
 def compare(state: MemoryState) -> None:

@@ -119,6 +119,12 @@ class JobStore(Protocol):
     def startable(self, work: Work, following: int | None = None) -> Startable:
         """After `finish`: what became startable, marked as proposed, less `following`, which Celery sends itself."""
 
+    def owners_on(self, host: str) -> list[str]:
+        """The workers that hold attempts on a host."""
+
+    def reclaim(self, dead: Sequence[str] = ()) -> list[int]:
+        """Free jobs whose lease has expired, or whose worker is one of the `dead`; the jobs."""
+
     def sweep_turn(self, interval_seconds: float) -> bool:
         """Take the turn for a sweep; False when one ran less than half an interval ago."""
 

@@ -192,11 +192,17 @@ class PostgresStore:
             _lines(row[1:] for row in rows if not row[0]), _lines(row[1:] for row in rows if row[0])
         )
 
+    def owners_on(self, host: str) -> list[str]:
+        return self._column("owners_on", host=host)
+
+    def reclaim(self, dead: Sequence[str] = ()) -> list[int]:
+        return self._column("reclaim", dead=list(dead))
+
     def sweep_turn(self, interval_seconds: float) -> bool:
         return bool(self._value("sweep_turn", interval=interval_seconds))
 
     def sweep(self, hint_seconds: float) -> list[int]:
-        reclaimed = self._column("reclaim")
+        reclaimed = self.reclaim()
         slices = max(1, int(ROUND_SECONDS / max(hint_seconds, 1)))
         self._rows("settle", jobs=self._value("look_at_slice", slices=slices))
         self._rows("withdraw_lost_hints", after=hint_seconds)

@@ -76,8 +76,12 @@ from scheduler_bridge.startable(%(job)s, %(epoch)s, %(following)s::int, coalesce
 select scheduler_bridge.sweep_turn(make_interval(secs => %(interval)s))
 
 -- reclaim --
--- Jobs whose worker no longer renews.
-select scheduler_bridge.reclaim()
+-- Jobs whose worker no longer renews, or is dead.
+select scheduler_bridge.reclaim(%(dead)s::text[])
+
+-- owners_on --
+-- Workers with running attempts on a host.
+select scheduler_bridge.owners_on(%(host)s)
 
 -- look_at_slice --
 -- One slice of the foreign table and of the mirror; the jobs to settle.

@@ -133,7 +133,7 @@ def test_a_limit_that_is_lifted_frees_those_that_wait(queue: Queue) -> None:
 def test_a_maximum_of_zero_runs_nothing(queue: Queue) -> None:
     job = one(queue, "single")
     queue.store.publish_configuration([agent_type("single", maximum=0)], HOSTS)
-    assert refused(queue.store, job) == (ObstacleKind.TYPE_FULL, "single")
+    assert refused(queue.store, job) == (ObstacleKind.TYPE_OFF, "single")
 
 
 def test_nothing_starts_while_a_job_runs_that_runs_alone(queue: Queue) -> None:

@@ -263,3 +263,18 @@ def given_up(queue: Queue, *, hosts_report: bool = True) -> list[list[int]]:
         report(queue.store)
     queue.store.sweep(5)
     return numbers(queue.store.top_up())
+
+
+def test_jobs_of_a_worker_that_is_known_to_be_dead_are_free_at_once(queue: Queue) -> None:
+    dead, alive = planned(queue, a_stream(a_job("unpack"), a_job("license"))).jobs.values()
+    work = running(queue.store, dead, "h1")
+    running(queue.store, alive, "h2")
+    assert queue.store.owners_on("h1") == ["worker@h1"]
+    assert queue.store.owners_on("h3") == []
+    assert queue.store.reclaim(["worker@h1", "worker@h3"]) == [dead]
+    assert queue.store.reclaim(["worker@h1"]) == []
+    assert not queue.store.started(work, 4711)
+    assert queue.ledger(dead)[0].reason == "worker@h1 has died"
+    assert queue.store.owners_on("h1") == []
+    assert numbers(queue.store.top_up()) == [[dead]]
+    assert queue.ledger(alive)[0].ending is None

@@ -164,13 +164,24 @@ def test_unpacked_files_of_an_earlier_attempt_are_removed(
     run: Run, source: Path, settings: dict[str, str]
 ) -> None:
     run("unpack", 1, str(source))
-    kept = Path(settings["SCHEDULER_BRIDGE_STATE"], "files", "1")
+    kept = Path(settings["SCHEDULER_BRIDGE_STATE"], "files", "scheduler-bridge", "1")
     first = list(kept.iterdir())
     run("unpack", 1, str(source))
     second = list(kept.iterdir())
     assert len(first) == len(second) == 1
     assert first != second
-    assert kept.stat().st_mode & 0o077 == 0
+    assert [folder.stat().st_mode & 0o077 for folder in (kept.parent, kept)] == [0, 0]
+
+
+def test_of_a_repository_that_is_scanned_only_our_own_folder_is_left_out(
+    run: Run, rows: Rows, source: Path, settings: dict[str, str]
+) -> None:
+    settings["SCHEDULER_BRIDGE_REPOSITORY"] = str(source / "pkg")
+    run("unpack", 1, str(source))
+    run("unpack", 2, str(source))
+    listed = "select path from scheduler_bridge.scan_file where stream = %s order by path"
+    assert rows(listed, 2) == rows(listed, 1)
+    assert (f"{source}/pkg/LICENSE",) in rows(listed, 2)
 
 
 def test_several_paths_come_as_a_json_list(run: Run, rows: Rows, source: Path) -> None:

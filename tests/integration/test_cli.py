@@ -19,6 +19,7 @@ import pytest
 from scheduler_bridge.cli import main
 from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.model.jobs import Ending, Outcome, Work
+from scheduler_bridge.servers import reserved_port
 from scheduler_bridge.store.postgres import PostgresStore
 from tests.builders import a_job, a_stream, insert
 from tests.integration.fleet import configuration, until
@@ -126,6 +127,27 @@ def test_run_refuses_a_missing_path_before_anything_starts(cli: Cli, tmp_path: P
     assert not state.exists()
 
 
+@pytest.mark.parametrize(("command", "what"), [("why", "job"), ("logs", "job"), ("status", "stream")])
+def test_a_number_too_large_for_a_row_is_one_of_nothing(cli: Cli, command: str, what: str) -> None:
+    assert cli(command, "99999999999", status=1).stderr == f"Error: there is no {what} 99999999999\n"
+    assert cli(command, "2147483647", status=1).stderr == f"Error: there is no {what} 2147483647\n"
+    assert "Invalid value" in cli(command, "0", status=2).stderr
+
+
+def test_addresses_that_a_killed_run_has_left_are_told_with_what_to_do(cli: Cli, tmp_path: Path) -> None:
+    with reserved_port() as port:
+        (tmp_path / "addresses").write_text(
+            f"DATABASE_URL=postgresql://bridge:hidden@127.0.0.1:{port}/bridge\n"
+            f"REDIS_URL=redis://:hidden@127.0.0.1:{port}/0\n"
+        )
+        own = {"DATABASE_URL": "", "REDIS_URL": "", "SCHEDULER_BRIDGE_STATE": str(tmp_path)}
+        for arguments in (("status",), ("migrate",), ("logs", "1"), ("bridge",)):
+            assert cli(*arguments, status=1, **own).stderr == (
+                f"Error: nothing answers at postgresql://bridge:***@127.0.0.1:{port}/bridge, which"
+                f" {tmp_path}/addresses names: start `scheduler-bridge up`\n"
+            )
+
+
 def test_a_database_that_is_away_is_one_line_on_stderr(cli: Cli) -> None:
     done = cli("--database-url", "postgresql://bridge@127.0.0.1:1/none", "status", status=1)
     assert done.stdout == ""
@@ -144,8 +166,11 @@ def test_config_lists_agent_types_and_the_problems_of_the_folder(cli: Cli, tmp_p
     folder = configuration(
         tmp_path / "conf", {"license": "", "broken": ""}, limits={"broken": "max = many\n"}
     )
+    (folder / "fossology.conf").write_text("[DIRECTORIES]\nPROJECTUSER = nobody-has-this-name\n")
+    (folder / "VERSION").write_text("[BUILD]\nCOMMIT_HASH=abc123\n")
     shown = cli("config", SCHEDULER_BRIDGE_CONFIG=str(folder)).stdout
-    assert "agent types: license\n" in shown
+    assert "agent types: license\nrevision of the folder: abc123\n" in shown
+    assert f"{folder}/fossology.conf: warning: PROJECTUSER is nobody-has-this-name: start" in shown
     assert re.search(r"broken\.conf:\d+: ", shown)
     assert "did you mean" in cli("config", status=1, SCHEDULER_BRIDGE_SLOT="3").stderr
 

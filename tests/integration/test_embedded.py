@@ -93,6 +93,13 @@ def test_servers_listen_on_loopback_only_and_want_the_password(tmp_path: Path) -
     assert (tmp_path / "valkey" / "server.conf").stat().st_mode & 0o077 == 0
 
 
+def test_the_state_folder_and_all_in_it_is_for_its_owner_alone(tmp_path: Path) -> None:
+    given = {"DATABASE_URL": "postgresql://db.example/fossology"}
+    with services(tmp_path / "the" / "state", given):
+        made = [tmp_path / "the" / name for name in ("", "state", "state/valkey", "state/valkey/log")]
+        assert [path.stat().st_mode & 0o077 for path in made] == [0, 0, 0, 0]
+
+
 def test_a_killed_launcher_leaves_no_server_and_no_damage(folder: Path) -> None:
     launcher = subprocess.Popen(
         [sys.executable, "-c", RUN_SERVICES, str(folder)], stdout=subprocess.PIPE, text=True
@@ -143,7 +150,7 @@ def test_a_second_run_on_the_same_folder_is_refused(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("scheduler_bridge.servers.LOCK_WAIT_SECONDS", 0.1)
     with (
         valkey(tmp_path),
-        pytest.raises(ServerError, match="is in use by another run"),
+        pytest.raises(ServerError, match=r"is in use by another run: end that one .* SCHEDULER_BRIDGE_STATE"),
         valkey(tmp_path),
     ):
         pass

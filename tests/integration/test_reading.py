@@ -352,10 +352,11 @@ def test_pruning_forgets_what_ended_long_ago_and_nothing_else(
     store: PostgresStore, connection: Connection, reading: Reading, tmp_path: Path
 ) -> None:
     old, young, still_open = (seen(store, connection, a_job("unpack")) for _ in range(3))
+    files = tmp_path / "scheduler-bridge"
     for rows in (old, young):
         store.finish(claimed(store, rows["unpack"]), Outcome(Ending.COMPLETED), b"said")
     for stream in (old.stream, young.stream, still_open.stream):
-        (tmp_path / str(stream) / "unpacked").mkdir(parents=True)
+        (files / str(stream) / "unpacked").mkdir(parents=True)
         connection.execute(
             "insert into scheduler_bridge.scan_run (stream, agent, version, files, cached, finished_at)"
             " values (%s, 'unpack', '1', 1, 0, now() - interval '40 days')",
@@ -375,11 +376,11 @@ def test_pruning_forgets_what_ended_long_ago_and_nothing_else(
     queue = "select jobqueue::text from jobqueue order by jq_pk"
     before = connection.execute(queue).fetchall()
     pruned = prune_history(connection, 30, tmp_path)
-    assert (pruned.attempts, pruned.streams) == (1, 1)
+    assert (pruned.attempts, pruned.streams, pruned.folders) == (1, 1, 1)
     assert reading.attempts(old["unpack"]) == [] and reading.output(old["unpack"], 1) is None
     assert len(reading.attempts(young["unpack"])) == 1 and reading.output(young["unpack"], 1) is not None
     reports = [reading.report(rows.stream) for rows in (old, young, still_open)]
     assert reports == [None, "#", "#"]
     assert connection.execute(queue).fetchall() == before
-    assert {path.name for path in tmp_path.iterdir()} == {str(young.stream), str(still_open.stream)}
+    assert {path.name for path in files.iterdir()} == {str(young.stream), str(still_open.stream)}
     assert prune_history(connection, 30, tmp_path).attempts == 0

@@ -14,11 +14,13 @@ import psutil
 import psycopg
 import pytest
 
+from scheduler_bridge.cli.up import local_grace
 from scheduler_bridge.embedded import Services
 from scheduler_bridge.launch import launcher
 from scheduler_bridge.migrate import check_schema
-from scheduler_bridge.servers import LOOPBACK
-from scheduler_bridge.up import free_port, part_environment, prepare_database
+from scheduler_bridge.servers import LOOPBACK, ServerError, claimed
+from scheduler_bridge.settings import Settings
+from scheduler_bridge.up import free_port, local_fleet, part_environment, prepare_database
 from tests.process_nodes import PROJECT
 
 UP = """
@@ -127,3 +129,25 @@ def test_everything_ends_when_its_supervisor_is_killed(everything: subprocess.Po
     everything.wait()
     assert len(family) >= 6  # two servers and their parts
     assert psutil.wait_procs(family, timeout=30)[1] == []
+
+
+def test_a_run_that_is_refused_leaves_the_logs_of_the_other(
+    config_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler_bridge.servers.LOCK_WAIT_SECONDS", 0.1)
+    state = tmp_path / "state"
+    (state / "logs").mkdir(parents=True)
+    (state / "logs" / "worker.log").write_text("of the other")
+    with (
+        claimed(state / "postgres"),
+        pytest.raises(ServerError, match="is in use by another run"),
+        local_fleet(config_folder, state, {}, logs=state / "logs"),
+    ):
+        pass
+    assert (state / "logs" / "worker.log").read_text() == "of the other"
+
+
+@pytest.mark.parametrize(("agents", "parts"), [("20", 30), ("120", 130)])
+def test_a_worker_is_left_more_time_to_stop_than_it_leaves_its_agents(agents: str, parts: float) -> None:
+    environment = {"SCHEDULER_BRIDGE_STOP_GRACE_SECONDS": agents}
+    assert local_grace(Settings.read({}, environment, None, hostname="h")) == parts

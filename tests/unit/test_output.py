@@ -7,7 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from scheduler_bridge.output import Console, LogFolder, Output
+from scheduler_bridge.servers import ServerError
 
 
 class Terminal(io.StringIO):
@@ -72,6 +75,24 @@ def test_a_log_folder_has_a_file_for_each_part_of_this_run_only(tmp_path: Path) 
     write_through(output, "worker", b"first\n")
     write_through(output, "worker", b"second\n")
     output.say("worker ended")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["supervisor.log", "worker.log"]
+    assert sorted(file.name for file in tmp_path.glob("*.log")) == ["supervisor.log", "worker.log"]
     assert (tmp_path / "worker.log").read_bytes() == b"first\nsecond\n"
     assert (tmp_path / "supervisor.log").read_text().endswith(" worker ended\n")
+
+
+def test_the_logs_of_a_run_in_progress_are_not_touched(tmp_path: Path) -> None:
+    running = LogFolder(tmp_path)
+    running.say("at work")
+    with pytest.raises(ServerError, match="is in use by another run: end that one"):
+        LogFolder(tmp_path)
+    assert (tmp_path / "supervisor.log").read_text().endswith(" at work\n")
+    running.finish()
+    LogFolder(tmp_path).finish()
+    assert list(tmp_path.glob("*.log")) == []
+
+
+def test_what_is_logged_is_for_its_owner_alone(tmp_path: Path) -> None:
+    output = LogFolder(tmp_path / "state" / "logs")
+    write_through(output, "worker", b"secret\n")
+    made = [tmp_path / "state", tmp_path / "state" / "logs", tmp_path / "state" / "logs" / "worker.log"]
+    assert [path.stat().st_mode & 0o777 for path in made] == [0o700, 0o700, 0o600]

@@ -72,6 +72,9 @@ def test_a_list_or_mapping_in_args_is_handed_on_as_json() -> None:
         ("", ""),
         ("|\n    a\n    b\n", "a\nb\n"),
         ("[é]", '["é"]'),
+        ("[END]", '["END"]'),
+        ("END 1", "END 1"),
+        ("the END", "the END"),
     ],
 )
 def test_a_text_in_args_is_taken_as_it_is_written(written: str, args: str) -> None:
@@ -138,6 +141,18 @@ def test_what_is_left_empty_counts_as_not_given() -> None:
         (["- agent: [a]"], "2: agent must be a text"),
         (["- agent: a b"], "2: the name of an agent type has letters, digits and _ . - only, not 'a b'"),
         (["- agent: command"], "2: 'command' cannot be an agent type"),
+        (
+            ["- agent: a", "  args: END"],
+            "3: args has the line END: agents would take it for an order of their worker's",
+        ),
+        (
+            ["- agent: a", "  args: |", "    a", "    CLOSE", "    b"],
+            "3: args has the line CLOSE: agents would take it for an order of their worker's",
+        ),
+        (
+            ["- agent: a", "  args: VERBOSE 3"],
+            "3: args has the line VERBOSE 3: agents would take it for an order of their worker's",
+        ),
         (
             ["- agent: a", "  host: a/b"],
             "3: the name of a host has letters, digits and _ . - only, not 'a/b'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from workers.agents.judgement import Care, care
@@ -16,13 +17,18 @@ _PLAIN_NAMES = (
     ("LicenseRef-Proprietary", "proprietary"),
 )
 
+# What Markdown would read as more than text. A backslash or an underscore inside a word is a text already.
+_MARKUP = re.compile(
+    r"""[`*<>|~\[\]] | \\(?=[!-/:-@\[-`{-~]|$) | &(?=\#?\w+;) | (?<![^\W_])_ | _(?![^\W_]) | ^[\#+=-]""",
+    re.VERBOSE,
+)
+_NUMBERED = re.compile(r"^(\d{1,9})(?=[.)])")  # the start of a list
+
 
 def markdown(summary: Summary) -> str:
     """The whole report."""
     sections = (_head, _first, _licenses, _disagreeing, _undeclaring, _holders, _files, _notes)
-    text = "\n\n".join("\n".join(lines) for section in sections if (lines := section(summary)))
-    # Names and statements come from files: none of them may speak to the terminal.
-    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text) + "\n"
+    return "\n\n".join("\n".join(lines) for section in sections if (lines := section(summary))) + "\n"
 
 
 def _head(summary: Summary) -> list[str]:
@@ -32,7 +38,7 @@ def _head(summary: Summary) -> list[str]:
     return [
         f"# Licences and copyrights, job stream {facts.stream}",
         "",
-        _line(", ".join(facts.inputs)),
+        _text(", ".join(facts.inputs)),
         "",
         f"{_count(facts.files, 'file')}, {_megabytes(facts.bytes)}, "
         f"{_count(len(summary.packages), 'package')}; a licence in {_count(summary.licensed_files, 'file')}, "
@@ -47,7 +53,7 @@ def _first(summary: Summary) -> list[str]:
         points.append(f"{_count(problems, 'file')} could not be read, or not completely; see the end.")
     if not points:
         points = ["Nothing stands out: packages carry what they declare, and nothing is copyleft."]
-    return ["## Look at this first", "", *(_line(f"- {point}") for point in points)]
+    return ["## Look at this first", "", *(f"- {point}" for point in points)]
 
 
 def _careful(summary: Summary) -> Iterable[str]:
@@ -120,9 +126,8 @@ def _undeclaring(summary: Summary) -> list[str]:
     for row in summary.undeclaring[:TOP_PACKAGES]:
         said = row.package.declaration.text
         found = ", ".join(name for name, _ in row.found.most_common(3)) or "nothing"
-        lines.append(
-            _line(f"- {row.package.label}: {f'says “{said}”; ' if said else ''}found in it: {found}")
-        )
+        says = f"says “{said}”; " if said else ""
+        lines.append(f"- {_text(f'{row.package.label}: {says}found in it: {found}')}")
     return lines + _cut(summary.undeclaring, TOP_PACKAGES, "packages")
 
 
@@ -145,12 +150,12 @@ def _files(summary: Summary) -> list[str]:
 def _notes(summary: Summary) -> list[str]:
     facts = summary.facts
     ran = ", ".join(f"{agent} {version}" for agent, version in sorted(facts.agents.items()))
-    end = [f"By {ran}; {facts.cached:,} results were known from before."]
+    end = [f"By {_text(ran)}; {facts.cached:,} results were known from before."]
     if not facts.notes:
         return end
     notes = sorted(facts.notes, key=lambda note: note[2].startswith("skipped:"))  # problems first
     lines = ["## Left out or unreadable", ""]
-    lines += [_line(f"- {_short(path, summary.root)}: {text}") for _, path, text in notes[:TOP_NOTES]]
+    lines += [f"- {_text(f'{_short(path, summary.root)}: {text}')}" for _, path, text in notes[:TOP_NOTES]]
     return [*lines, *_cut(notes, TOP_NOTES, "notes"), "", *end]
 
 
@@ -163,7 +168,7 @@ def _short(path: str, root: str) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    cells = [[_line(text).replace("|", "\\|") for text in row] for row in (head, *rows)]
+    cells = [[_text(text) for text in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["-" * width for width in widths])
     return [
@@ -172,11 +177,15 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
-def _line(text: str) -> str:
-    """One line, whatever was found in files; licences without an SPDX identifier by names for people."""
+def _text(text: str) -> str:
+    """Names and statements come from files: one line of them that speaks neither to Markdown nor to the terminal.
+
+    Licences without an SPDX identifier have names for people.
+    """
     for license_id, name in _PLAIN_NAMES:
         text = text.replace(license_id, name)
-    return " ".join(text.split())
+    line = "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+    return _NUMBERED.sub(r"\1\\", _MARKUP.sub(r"\\\g<0>", line))
 
 
 def _cut(rows: Sequence[object], top: int, what: str) -> list[str]:
@@ -185,7 +194,7 @@ def _cut(rows: Sequence[object], top: int, what: str) -> list[str]:
 
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - TOP_NAMES} more" if len(names) > TOP_NAMES else ""
-    return _line(", ".join(names[:TOP_NAMES]) + more)
+    return _text(", ".join(names[:TOP_NAMES]) + more)
 
 
 def _count(number: int, what: str) -> str:

@@ -7,7 +7,7 @@ input that yields nothing at all fails the job.
 """
 
 # Names are many here and need not be text: os.path takes what the system gives.
-# ruff: noqa: PTH100, PTH103, PTH110, PTH112, PTH117, PTH208
+# ruff: noqa: PTH100, PTH103, PTH110, PTH112, PTH117, PTH120, PTH208
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from workers.agents.unpacking import Entry, Unpacker
 AGENT = "unpack"
 RELEASE = "1.0"
 STATE = ".scheduler-bridge"
+OURS = "scheduler-bridge"  # folder of the repository, which may be FOSSology's; `prune` knows it too
 
 _COPY = """
 copy scheduler_bridge.scan_file (stream, file, path, location, kind, size, modified_ns, sha256) from stdin"""
@@ -48,7 +49,11 @@ class Attempt:
             raise AgentError("nowhere to unpack to: set SCHEDULER_BRIDGE_REPOSITORY to an absolute path")
         if self._folder is None:
             try:
-                os.makedirs(self._parent, 0o700, exist_ok=True)
+                for folder in (
+                    os.path.dirname(self._parent),
+                    self._parent,
+                ):  # a mode is for the last folder only
+                    os.makedirs(folder, 0o700, exist_ok=True)
                 self._folder = tempfile.mkdtemp(dir=self._parent)
             except OSError as error:
                 raise AgentError(f"nowhere to unpack to: {self._parent}: {error.strerror}") from None
@@ -72,7 +77,7 @@ def work(task: Task) -> None:
     """Replace the stream's list of files."""
     paths = _paths(task.data)
     limits = _limits(task.arguments)
-    attempt = Attempt(os.path.join(_repository(), str(task.stream)))
+    attempt = Attempt(os.path.join(_files(), str(task.stream)))
     unpacker = Unpacker(attempt, limits, alive=task.heart, skip=_own_folders())
     try:
         with replacing(task.connection, task.stream, AGENT, alive=task.heart, files=True):
@@ -149,16 +154,17 @@ def _limits(arguments: Sequence[str]) -> Limits:
 _FIELDS = {"bytes": "total_bytes"}
 
 
-def _repository() -> str:
+def _files() -> str:
     """Where unpacked files are kept, one folder for each stream."""
     state = os.environ.get("SCHEDULER_BRIDGE_STATE") or STATE
-    return os.environ.get("SCHEDULER_BRIDGE_REPOSITORY") or os.path.join(state, "files")
+    repository = os.environ.get("SCHEDULER_BRIDGE_REPOSITORY") or os.path.join(state, "files")
+    return os.path.join(repository, OURS)
 
 
 def _own_folders() -> frozenset[str]:
     """What a scan of the project's own folder must not run into: servers' data, what was unpacked before."""
     state = os.environ.get("SCHEDULER_BRIDGE_STATE") or STATE
-    return frozenset(map(os.path.realpath, (state, _repository())))
+    return frozenset(map(os.path.realpath, (state, _files())))
 
 
 def by_hand(arguments: list[str]) -> int:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from markdown_it import MarkdownIt
+from rich.console import Console
+from rich.markdown import Markdown
 
 from workers.agents.documents import document
 from workers.agents.judgement import Care, care, undeclared
@@ -164,7 +168,47 @@ def test_what_files_say_neither_breaks_the_table_nor_speaks_to_the_terminal() ->
     rows = [CopyrightRow("/s/a", "Evil | Corp\n| x |\x1b[2J", "2001")]
     text = markdown(summary_of(replace(NOTHING, copyrights=rows)))
     assert "\x1b" not in text
-    assert "| Evil \\| Corp \\| x \\|?[2J | 1     | 2001  |" in text
+    assert "| Evil \\| Corp \\| x \\|?\\[2J | 1     | 2001  |" in text
+
+
+EVIL = "<b>`x` | *y* __init__.py a_b [z](http://e) &lt; ~~q~~ c\\d \\* end\\"
+
+
+def test_what_files_say_is_shown_as_it_is_wherever_it_stands() -> None:
+    files = distribution("foo", "MIT", "foo/a.py") | distribution(EVIL, "", "bar/a.py")
+    facts = replace(
+        NOTHING,
+        inputs=(f"/s/{EVIL}",),
+        licenses=[
+            found("/s/foo/a.py", f"GPL-2.0-only AND {EVIL}"),
+            found("/s/bar/a.py", EVIL),
+            found("/o", EVIL, "reference"),
+        ],
+        copyrights=[CopyrightRow("/s/a", EVIL, "2001")],
+        mimetypes=[(EVIL, 1)],
+        notes=[("unpack", f"/s/{EVIL}", EVIL)],
+    )
+    text = markdown(summary_of(facts, files))
+    terminal = StringIO()
+    Console(file=terminal, width=5000, no_color=True).print(Markdown(text))
+    shown = terminal.getvalue()
+    assert [shown.count(EVIL), shown.count("<b>"), shown.count("\\")] == [12, 12, 12 * EVIL.count("\\")]
+
+
+@pytest.mark.parametrize(
+    "name", ["# a", "- a", "+ a", "1. a", "12) a", "=", "***", "a_b.c-d+e#f (1.0)", "C:\\x"]
+)
+def test_a_name_at_the_start_of_an_entry_is_no_markup(name: str) -> None:
+    text = markdown(summary_of(replace(NOTHING, notes=[("unpack", name, "damaged")])))
+    tokens = MarkdownIt().parse(text)
+    (place,) = (number for number, token in enumerate(tokens) if token.content.endswith(": damaged"))
+    assert [token.type for token in tokens[place - 2 : place]] == ["list_item_open", "paragraph_open"]
+    assert "".join(child.content for child in tokens[place].children or ()) == f"{name}: damaged"
+
+
+def test_common_names_stay_as_they_are_written() -> None:
+    plain = "a_b.c-d+e#f (1.0), C:\\x, Ann & Bob, LGPL-2.1-or-later: 3 files!"
+    assert plain in markdown(summary_of(replace(NOTHING, inputs=(plain,))))
 
 
 def test_ten_thousand_findings_still_fit_a_terminal() -> None:

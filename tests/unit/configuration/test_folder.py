@@ -100,6 +100,28 @@ def test_errors_of_an_agent_type_do_not_count_as_errors_of_the_whole(folder: Pat
     assert [problem.line for problem in found.agent_errors] == [1]
 
 
+def test_a_broken_agent_type_is_named_with_its_first_error(folder: Path) -> None:
+    for name, text in {"ojo": "[default]\n", "bare": "", "two words": NOMOS, "warned": NOMOS + "x\n"}.items():
+        (folder / "mods-enabled" / name).mkdir()
+        (folder / "mods-enabled" / name / f"{name}.conf").write_text(text)
+    (folder / "mods-enabled" / "no agent").mkdir()
+    modules = folder / "mods-enabled"
+    assert Configuration.read(folder).broken_agent_types == {
+        "ojo": f"{modules}/ojo/ojo.conf:1: [default] lacks the key command: add the line 'command ='",
+        "bare": f"{modules}/bare/bare.conf: the group [default] is missing",
+        "two words": f"{modules}/two words/two words.conf: the name of an agent type has letters, digits and"
+        " _ . - only: rename its folder",
+        "warned": f"{modules}/warned/warned.conf:5: neither a comment, nor [group], nor key = value: 'x'",
+    }
+
+
+def test_a_warning_breaks_no_agent_type(folder: Path) -> None:
+    (folder / "mods-enabled" / "nomos" / "nomos.conf").write_text(NOMOS + "special[] = ODD\n")
+    found = Configuration.read(folder)
+    assert (list(found.agent_types), found.broken_agent_types) == (["nomos"], {})
+    assert len(found.warnings) == 1
+
+
 def test_errors_warnings_and_errors_of_agent_types_are_apart_and_together(folder: Path) -> None:
     (folder / "fossology.conf").write_text(MAIN + "nonsense\ninterface_nthreads = 4 threads\n")
     (folder / "mods-enabled" / "nomos" / "nomos.conf").write_text("nonsense")

@@ -67,7 +67,7 @@ def test_an_agent_type_below_its_maximum_may_start() -> None:
 
 
 def test_a_maximum_of_none_at_all_lets_nothing_start() -> None:
-    assert obstacle(with_facts(type_maximum=0)) == Obstacle(ObstacleKind.TYPE_FULL, "nomos")
+    assert obstacle(with_facts(type_maximum=0)) == Obstacle(ObstacleKind.TYPE_OFF, "nomos")
 
 
 def test_a_job_for_this_host_may_start() -> None:
