@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 from celery.signals import beat_init, celeryd_after_setup, worker_init
+from celery.worker import state
 
 from scheduler_bridge.dispatch.application import make_application
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING, SWEEP, queues_of_host
-from scheduler_bridge.errors import SchemaError
+from scheduler_bridge.errors import BridgeError, SettingsError
 from scheduler_bridge.migrate import check_schema
 from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.wiring import database_url, read_settings, redis_url
+from tasks.under_way import log_away
 
 log = logging.getLogger(__name__)
 
-settings, configuration = read_settings()
-ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
-app = make_application(
-    redis_settings(redis_url(settings), settings.redis_verify, ca_file),
-    slots=max(settings.slots, 1),
-    events=settings.events,
-)
+CONNECT_SECONDS = 5
+LOOK_SECONDS = 0.5  # between two attempts to reach a database that is down at the start
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """What is wrong with settings or schema ends the process with one line; Celery would print a traceback."""
+    try:
+        yield
+    except BridgeError as error:
+        raise SystemExit(f"scheduler-bridge: {error}") from None
+
+
+with one_line():
+    settings, configuration = read_settings()
+    ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
+    app = make_application(
+        redis_settings(redis_url(settings), settings.redis_verify, ca_file),
+        slots=max(settings.slots, 1),
+        events=settings.events,
+    )
 app.conf.include = ["tasks.jobs", "tasks.housekeeping"]
 app.conf.beat_schedule = {
     "sweep": {
@@ -49,16 +68,41 @@ def consume_own_queues(instance: Any, **_: Any) -> None:
 
 
 @worker_init.connect
+def refuse_no_configuration(sender: Any, **_: Any) -> None:
+    """A host without a configuration folder has no agents."""
+    if configuration is None and not is_housekeeping(sender):
+        with one_line():
+            raise SettingsError("no configuration folder: set SCHEDULER_BRIDGE_CONFIG")
+
+
+@worker_init.connect
 @beat_init.connect
 def refuse_another_schema(**_: Any) -> None:
-    """End with one line when the database is not at this version; one that is away is waited for elsewhere."""
-    try:
-        with psycopg.connect(database_url(settings), connect_timeout=5) as connection:
-            check_schema(connection)
-    except SchemaError as error:
-        raise SystemExit(f"scheduler-bridge: {error}") from error
-    except psycopg.OperationalError as error:
-        log.warning("the database cannot be reached: %s", error, extra={"action": "database_away"})
+    """End with one line when the database is not at this version; whoever needs it waits for one that is away."""
+    with one_line(), suppress(psycopg.OperationalError):
+        look_at_database()
+
+
+def look_at_database() -> None:
+    """Raise psycopg.OperationalError when it cannot be reached, SchemaError when it is not at this version."""
+    with psycopg.connect(database_url(settings), connect_timeout=CONNECT_SECONDS) as connection:
+        check_schema(connection)
+
+
+def await_database() -> None:
+    """Wait until the database can be reached; for the main thread of a worker, which may be told to stop."""
+    told = ""
+    while True:
+        try:
+            with one_line():
+                look_at_database()
+            return
+        except psycopg.OperationalError as error:
+            if str(error) != told:
+                log_away(error, "waiting to start: ")
+            told = str(error)
+        state.maybe_shutdown()
+        threading.Event().wait(LOOK_SECONDS)
 
 
 def is_housekeeping(worker: Any) -> bool:
@@ -69,4 +113,7 @@ def is_housekeeping(worker: Any) -> bool:
 # One line a job is ours (tasks/host.py); Celery's own two for each message cost more than they tell.
 for name in ("celery.worker.strategy", "celery.app.trace"):
     logging.getLogger(name).setLevel(logging.WARNING)
+logging.getLogger("psycopg.pool").setLevel(
+    logging.ERROR
+)  # whoever wanted a connection says that there is none
 logging.captureWarnings(True)

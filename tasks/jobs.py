@@ -7,18 +7,24 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, cast
 
 from celery import Task, bootsteps
+from kombu.exceptions import OperationalError
 
-from scheduler_bridge.dispatch.routes import MESSAGE_VERSION, RUN_JOB
-from scheduler_bridge.errors import SettingsError
+from scheduler_bridge.dispatch.routes import MESSAGE_VERSION, RUN_JOB, shown_arguments
 from scheduler_bridge.model.agents import Host
-from scheduler_bridge.wiring import build, database_url, owner_name, repository_folder
-from tasks.app import app, configuration, is_housekeeping, settings
+from scheduler_bridge.model.jobs import Work
+from scheduler_bridge.orphan_watch import OrphanWatch, dead_among, installation, mark_for_agents
+from scheduler_bridge.wiring import Parts, build, database_url, owner_name, repository_folder
+from tasks.app import app, await_database, configuration, is_housekeeping, settings
+from tasks.environment import shown_to_agents
 from tasks.events import EventBatches
-from tasks.host import AgentHost, Surroundings
+from tasks.host import AgentHost, Hint, Surroundings
 from tasks.leases import Leases
+from tasks.under_way import AWAY, leave, log_away
 from workers.timing import Timers
 
 log = logging.getLogger(__name__)
@@ -42,7 +48,16 @@ def run_job(self: RunJob, job: int, version: int) -> str | None:
         log.warning("job %d: message of version %s ignored; the sweep will propose it again", job, version)
         return None
     assert self.host is not None, "run_job belongs to a worker that has agents"
-    return self.host.run(job, following(cast(Chain, self.request.chain)))
+    rest = cast(Chain, self.request.chain)
+    return self.host.run(Hint(job, following(rest), self.request.shadow, partial(show_instead, self)))
+
+
+def show_instead(task: RunJob, work: Work) -> None:
+    """Let whoever watches see the job that is run, not the one that the message was sent for."""
+    if settings.events:
+        with suppress(OperationalError, OSError):
+            shown: dict[str, Any] = {"name": work.agent_type, "args": shown_arguments(work.job, work.stream)}
+            task.send_event("task-started", retry=False, **shown)
 
 
 def following(rest: Chain) -> int | None:
@@ -66,40 +81,56 @@ class HostStep(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Build the host, report it, begin to tend it."""
-        if configuration is None:
-            raise SettingsError("no configuration folder: set SCHEDULER_BRIDGE_CONFIG")
-        parts = build(settings, app, "worker")
+        assert configuration is not None, "refused in tasks.app"
+        parts = _parts()
         name = owner_name("worker", settings.host)
         leases = Leases(parts.store, name, lease_seconds=settings.lease_seconds)
-        surroundings = Surroundings(configuration.agent_types, configuration.folder, _timers())
-        os.environ.update(_for_agents())
+        here = installation(database_url(settings))
+        environment = shown_to_agents(os.environ) | _for_agents() | mark_for_agents(here, name)
+        surroundings = Surroundings(configuration.agent_types, configuration.folder, _timers(), environment)
+        self._orphans = OrphanWatch(here)
+        alone = self._orphans.start()  # before anybody may start their jobs again on this host
         host = Host(settings.host, worker.concurrency if settings.slots else 0)
         self._host = AgentHost(host, name, parts.store, parts.proposals, surroundings, leases)
         self._store = parts.store
-        self._host.report(time.monotonic())
+        with suppress(*AWAY):  # then the keeper reports it, and leases expire
+            if alone:
+                self._host.take_over(dead_among)
+            self._host.report(time.monotonic())
         RunJob.host = self._host
         self._keeper = threading.Thread(target=self._tend, name="keeper", daemon=True)
         self._keeper.start()
+        threading.Thread(target=leases.watch, name="watcher", daemon=True).start()
 
     def stop(self, worker: Any) -> None:
         """Return running jobs to the queue, end every agent."""
-        self._host.stop(settings.stop_grace_seconds + STOP_MARGIN_SECONDS)
+        all_ended = self._host.stop(settings.stop_grace_seconds + STOP_MARGIN_SECONDS)
         self._stopped.set()
+        self._orphans.stop()
         self._keeper.join(TEND_SECONDS)
+        if not all_ended:
+            leave()
 
     def _tend(self) -> None:
         while not self._stopped.wait(TEND_SECONDS):
             try:
                 self._host.tend(time.monotonic())
+            except AWAY as error:
+                log_away(error)
             except Exception:
                 log.exception("the host could not be tended", extra={"action": "tend_failed"})
 
 
-def _for_agents() -> dict[str, str]:
-    """Where agents find configuration (C and PHP agents look under different names), database and this Python.
+def _parts() -> Parts:
+    """Store and publisher of this worker, once there is a database."""
+    while True:
+        await_database()
+        with suppress(*AWAY):
+            return build(settings, app, "worker")
 
-    It goes into our own environment, which agents inherit: handing each a mapping costs a tenth of a millisecond.
-    """
+
+def _for_agents() -> dict[str, str]:
+    """Where agents find configuration (C and PHP agents look under different names), database and this Python."""
     assert configuration is not None
     folder = str(configuration.folder.resolve())
     return {

@@ -1,27 +1,30 @@
 """Renews the leases of all sessions of this worker, and tells those whose lease is lost.
 
 All that is due goes to the database in one statement. A session hears of a lost lease in two ways: the row says that it
-has moved on, or the database cannot be reached for so long that somebody else may already act.
+has moved on, or there was no renewal for so long that somebody else may act soon. The first is noticed by the keeper
+thread, which a silent database holds up; the second by a watcher that asks nothing but the clock.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from dataclasses import dataclass
-
-import psycopg
-from psycopg_pool import PoolTimeout
 
 from scheduler_bridge.model.jobs import Work
 from scheduler_bridge.model.lease import Lease
-from scheduler_bridge.store.port import Held, JobStore
-from workers.orders import Abandon, Stop
+from scheduler_bridge.store.port import Held, JobStore, Orders
+from tasks.under_way import AWAY, log_away
+from workers.command_line import nice_of
+from workers.orders import Abandon, Pause, Resume, SetPriority, SetVerbosity, Stop
 from workers.session import Session
 
 log = logging.getLogger(__name__)
 
 OUTPUT_SECONDS = 15.0  # how old the stored output of a running agent may be
+KILL_SECONDS = 0.25  # from the decision to the end of the agent's group on a busy machine
 
 
 @dataclass(slots=True)
@@ -34,73 +37,116 @@ class _Entry:
     items: int = 0  # as last stored
     output_version: int = 0
     output_at: float = 0.0
+    abandoned: bool = False
+    orders: Orders | None = None  # as last told to the session
+
+    @property
+    def abandon_at(self) -> float:
+        """When its agent must be killed to be gone before the lease is."""
+        return self.lease.trusted_until - KILL_SECONDS
+
+    def obey(self, orders: Orders) -> None:
+        """Tell the session what has changed."""
+        before = self.orders or Orders(False, self.work.priority, None)
+        self.orders = orders
+        if orders.paused != before.paused:
+            self.session.order(Pause() if orders.paused else Resume())
+        if orders.priority != before.priority:
+            self.session.order(SetPriority(nice_of(orders.priority)))
+        if orders.verbosity is not None and orders.verbosity != before.verbosity:
+            self.session.order(SetVerbosity(orders.verbosity))
 
 
 class Leases:
-    """The running sessions of one worker; threads add and remove, one keeper thread renews."""
+    """The running sessions of one worker; threads add and remove, one keeper renews, one watcher watches."""
 
     def __init__(self, store: JobStore, worker: str, *, lease_seconds: float) -> None:
         self._store = store
         self._worker = worker
         self._lease_seconds = lease_seconds
         self._entries: dict[tuple[int, int], _Entry] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._earlier = threading.Condition(self._lock)  # a lease ends before the watcher would look again
+        self._look_at = -math.inf  # when it looks again
         self._stopping = False
 
     def add(self, work: Work, session: Session, asked_at: float) -> None:
         """Keep the lease of a session that was claimed at `asked_at`; a stopping worker stops it at once."""
-        with self._changed:
-            self._entries[work.job, work.epoch] = _Entry(
-                work, session, Lease(self._lease_seconds, asked_at), output_at=asked_at
-            )
+        with self._lock:
+            entry = _Entry(work, session, Lease(self._lease_seconds, asked_at), output_at=asked_at)
+            self._entries[work.job, work.epoch] = entry
+            if entry.abandon_at < self._look_at:
+                self._earlier.notify()
             stopping = self._stopping
         if stopping:
             session.order(Stop())
 
     def remove(self, work: Work) -> None:
         """The attempt has ended."""
-        with self._changed:
+        with self._lock:
             self._entries.pop((work.job, work.epoch), None)
-            self._changed.notify_all()
 
     def stop_sessions(self) -> None:
         """Stop every session, now and later ones: their jobs go back to the queue."""
-        with self._changed:
+        with self._lock:
             self._stopping = True
             sessions = [entry.session for entry in self._entries.values()]
         for session in sessions:
             session.order(Stop())
 
-    def wait_until_empty(self, seconds: float) -> bool:
-        """Wait until every attempt has ended; False when some have not."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._entries, seconds)
+    def trusts(self, work: Work) -> bool:
+        """Whether nobody else can have the job: an answer of the database may be as old as its silence was long."""
+        with self._lock:
+            entry = self._entries.get((work.job, work.epoch))
+            return entry is not None and not entry.abandoned and time.monotonic() < entry.abandon_at
 
-    def renew(self, now: float) -> None:
-        """Renew what is due or has counted on; `now` is this process' monotonic clock, read before the call."""
-        with self._changed:
+    def watch(self) -> None:
+        """Abandon sessions whose leases run out, for ever; asks only the clock, in a thread of its own."""
+        while True:
+            self.abandon_untrusted(time.monotonic())
+            with self._earlier:
+                times = (entry.abandon_at for entry in self._entries.values() if not entry.abandoned)
+                self._look_at = min(times, default=math.inf)
+                seconds = self._look_at - time.monotonic()
+                self._earlier.wait(None if seconds == math.inf else max(0.0, seconds))
+
+    def abandon_untrusted(self, now: float) -> None:
+        """Abandon the sessions that nobody renewed in time, each once."""
+        with self._lock:
             entries = list(self._entries.values())
-        due = [entry for entry in entries if now >= entry.lease.due_at or entry.session.items != entry.items]
+        for entry in entries:
+            if now >= entry.abandon_at:
+                self._abandon(entry, "the database has not renewed it in time")
+
+    def renew(self, now: float, *, all_of_them: bool = False) -> None:
+        """Renew what is due or has counted on, or all; `now` is this process' monotonic clock, read before the call."""
+        with self._lock:
+            entries = [entry for entry in self._entries.values() if not entry.abandoned]
+        due = [
+            entry
+            for entry in entries
+            if all_of_them or now >= entry.lease.due_at or entry.session.items != entry.items
+        ]
         if not due:
             return
         attempts = [Held(entry.work.job, entry.work.epoch, entry.session.items) for entry in due]
         try:
             held = self._store.renew(self._worker, attempts)
             self._keep_output(entries, now)
-        except (psycopg.OperationalError, PoolTimeout) as error:
-            log.warning("leases were not renewed: %s", error, extra={"action": "renewal_failed"})
-            self._abandon_untrusted(entries, now)
+        except AWAY as error:
+            log_away(error, "leases were not renewed: ")
             return
         for entry, attempt in zip(due, attempts, strict=True):
             if attempt.job in held:
                 entry.lease = entry.lease.renewed(now)
                 entry.items = attempt.items
+                entry.obey(held[attempt.job])
             elif self._is_running(entry):
                 self._abandon(entry, "it has moved on or its row was ended by somebody else")
 
     def _is_running(self, entry: _Entry) -> bool:
         """Whether the attempt has not ended by itself while its lease was being renewed."""
-        with self._changed:
+        with self._lock:
             return self._entries.get((entry.work.job, entry.work.epoch)) is entry
 
     def _keep_output(self, entries: list[_Entry], now: float) -> None:
@@ -114,12 +160,11 @@ class Leases:
         if chatty:
             self._store.keep_output({(e.work.job, e.work.epoch): e.session.output() for e in chatty})
 
-    def _abandon_untrusted(self, entries: list[_Entry], now: float) -> None:
-        for entry in entries:
-            if now >= entry.lease.trusted_until:
-                self._abandon(entry, "the database cannot be reached")
-
     def _abandon(self, entry: _Entry, why: str) -> None:
+        with self._lock:
+            known, entry.abandoned = entry.abandoned, True
+        if known:
+            return
         work = entry.work
         log.error(
             "job %d, attempt %d: its lease is lost: %s",

@@ -29,6 +29,11 @@ def command_line(agent_type: AgentType, work: Work, config_dir: Path) -> list[st
     ]
 
 
+def nice_of(priority: int) -> int:
+    """Nice value of an agent, 0 to 19: a job of lower priority gets less of the processor. Raising needs root."""
+    return min(max(-priority, 0), 19)
+
+
 def split_arguments(arguments: str) -> list[str]:
     """Words of `jq_cmd_args`: split at spaces outside quotes; the quotes stay where they are."""
     return _ARGUMENT.findall(arguments)

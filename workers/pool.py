@@ -8,6 +8,7 @@ make room is looked after by `retire`, which the owner calls about once a second
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from threading import Lock
 from scheduler_bridge.model.agents import AgentType
 from workers.agent import Agent
 from workers.command_line import whoever_the_job
-from workers.lifecycle import AgentEvent
+from workers.lifecycle import AgentEvent, AgentState
 from workers.process import SpawnError
 from workers.protocol import Dialect
 from workers.respawn import RespawnBudget, may_retire, must_retire
@@ -106,6 +107,18 @@ class AgentPool:
             raise
         return agent
 
+    def seconds_until_start(self, name: str) -> float:
+        """How long an agent type can have no agent here: none may be started and none waits; 0: ask for one."""
+        with self._lock:
+            kind = self._kinds.get(name)
+            if (
+                kind is None
+                or kind.failed is None
+                or any(w.agent.agent_type.name == name for w in self._waiting)
+            ):
+                return 0.0
+            return kind.budget.seconds_left(self._clock())
+
     def release(self, agent: Agent, now: float) -> None:
         """After a session: keep a healthy pre-2.0 agent warm; end any other, however long that takes."""
         with self._lock:
@@ -138,6 +151,14 @@ class AgentPool:
                     self._note_end(leaving.agent, now)
                 elif now >= leaving.kill_at:
                     leaving.agent.kill()
+
+    def kill_working(self) -> None:
+        """Kill the agents of sessions that do not take orders any more, before this process ends."""
+        with self._lock:
+            working = list(self._working)
+        for agent in working:
+            if agent.state not in (AgentState.FREE, AgentState.PREP):  # it has a process
+                agent.process.signal_group(signal.SIGKILL)
 
     def close(self, grace_seconds: float) -> None:
         """End all agents that wait or leave; those that work end with their sessions, and none is kept."""

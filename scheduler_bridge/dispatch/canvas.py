@@ -16,7 +16,14 @@ from celery import Signature, chain, chord
 from kombu.exceptions import OperationalError
 
 from scheduler_bridge.dispatch.application import BridgeCelery
-from scheduler_bridge.dispatch.routes import HOUSEKEEPING, LOOK_AGAIN, MESSAGE_VERSION, RUN_JOB, queue_of
+from scheduler_bridge.dispatch.routes import (
+    HOUSEKEEPING,
+    LOOK_AGAIN,
+    MESSAGE_VERSION,
+    RUN_JOB,
+    queue_of,
+    shown_arguments,
+)
 from scheduler_bridge.errors import PublishError
 from scheduler_bridge.model.jobs import Job
 from scheduler_bridge.plan.fragments import Fan, Fragment, Hint, Line
@@ -63,7 +70,7 @@ class Publisher:
             job.job,
             queue_of(job.agent_type, job.host),
             job.agent_type,
-            f"(job {job.job}, stream {job.stream})",
+            shown_arguments(job.job, job.stream),
         )
 
     def _look_again(self, stream: int) -> Signature[Any]:

@@ -18,3 +18,8 @@ def queue_of(agent_type: str, host: str | None = None) -> str:
 def queues_of_host(host: str, agent_types: list[str]) -> list[str]:
     """Every queue that a host with these agent types consumes."""
     return [queue for name in agent_types for queue in (queue_of(name), queue_of(name, host))]
+
+
+def shown_arguments(job: int, stream: int) -> str:
+    """What people see of a message beside its agent type."""
+    return f"(job {job}, stream {stream})"

@@ -23,6 +23,7 @@ create table open_job (
     gave_way boolean not null default false,       -- its hint was used for a job that goes before it
     worker text,                                   -- owner of the claim
     epoch int not null default 0,                  -- number of the last attempt
+    verbosity int,                                 -- ordered for its running agent; null: not ordered
     obstacle text,                                 -- why the last claim was refused ...
     subject text,                                  -- ... and by what
     refused_at timestamptz
@@ -101,7 +102,9 @@ create table host (
     name text primary key,
     slots int not null,
     worker text,
-    seen_at timestamptz not null default '-infinity'
+    seen_at timestamptz not null default '-infinity',
+    draining boolean not null default false,       -- nothing more starts; its worker leaves after its last job
+    drain_until timestamptz                        -- ... or returns what still runs then; null: no deadline
 );
 
 -- What a host can run now.
@@ -109,6 +112,15 @@ create table host_agent_type (
     host text not null references host (name) on delete cascade,
     agent_type text not null,
     primary key (agent_type, host)
+);
+
+-- Bridges that run, with the command port that each holds.
+create table bridge (
+    owner text primary key,
+    host text not null,
+    pid int not null,
+    port int,                                      -- null: another process holds it
+    seen_at timestamptz not null default now()
 );
 
 -- One row: how far jobqueue has been read, and where the slices of the sweep stand.
@@ -119,7 +131,8 @@ create table progress (
     pending_xid xid8,                              -- ... older than this have ended
     foreign_slice int not null default 0,          -- jq_pk up to which the running round of slices has looked
     mirror_slice int not null default 0,
-    swept_at timestamptz not null default '-infinity'
+    swept_at timestamptz not null default '-infinity',
+    reloads int not null default 0                 -- how often the configuration was to be read again
 );
 
 insert into progress default values;

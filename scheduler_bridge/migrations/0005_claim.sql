@@ -206,9 +206,12 @@ end
 $$;
 
 -- Extends the leases of a worker's jobs and stores their counts, all in one statement of the caller. Returns the jobs
--- still held; one that is missing has moved on or was ended by somebody else, and its agent must die.
-create function renew(p_worker text, p_jobs int[], p_epochs int[], p_items int[], p_lease interval) returns setof int
+-- still held with what is ordered for them; one that is missing has moved on or was ended by somebody else, and its agent
+-- must die.
+create function renew(p_worker text, p_jobs int[], p_epochs int[], p_items int[], p_lease interval)
+returns table (job int, paused boolean, priority int, verbosity int)
 language plpgsql set search_path from current as $$
+#variable_conflict use_column
 begin
     return query
         with held as (
@@ -221,7 +224,10 @@ begin
             where q.jq_pk = held.job and q.jq_itemsprocessed is distinct from held.items and q.jq_endtime is null
               and held.started_at is not null
         )
-        select held.job from held join jobqueue q on q.jq_pk = held.job where q.jq_endtime is null;
+        select held.job, q.jq_endtext is not distinct from 'Paused', j.job_priority, o.verbosity
+        from held join jobqueue q on q.jq_pk = held.job join job j on j.job_pk = q.jq_job_fk
+        left join open_job o on o.job = held.job
+        where q.jq_endtime is null;
 end
 $$;
 

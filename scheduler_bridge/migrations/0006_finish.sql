@@ -34,16 +34,19 @@ begin
         end if;
         perform forget_jobs(array[p_job]);
     else
-        update jobqueue q set jq_starttime = null, jq_endtext = null, jq_schedinfo = null
+        update jobqueue q
+        set jq_starttime = case q.jq_endtext when 'Paused' then timestamptz '9999-12-31' end,  -- it stays paused
+            jq_endtext = case q.jq_endtext when 'Paused' then q.jq_endtext end, jq_schedinfo = null
         from attempt a
         where q.jq_pk = p_job and q.jq_endtime is null and q.jq_starttime < '9999-12-31'
           and a.job = p_job and a.epoch = p_epoch and a.started_at is not null;
-        if exists (select from jobqueue q where q.jq_pk = p_job and q.jq_endtime is null) then
-            update open_job o
-            set worker = null, ready = true, proposed_at = null, proposals = 0, obstacle = p_obstacle, subject = p_subject,
-                refused_at = now()
-            where o.job = p_job;
-        else
+        update open_job o
+        set worker = null, ready = true, proposed_at = null, proposals = 0, refused_at = now(), subject = p_subject,
+            obstacle = case when q.jq_starttime >= '9999-12-31' then 'paused' else p_obstacle end
+        from jobqueue q where o.job = p_job and q.jq_pk = p_job and q.jq_endtime is null;
+        if not found then
+            update attempt a set reason = 'ended from outside: ' || coalesce(q.jq_endtext, '')
+            from jobqueue q where a.job = p_job and a.epoch = p_epoch and q.jq_pk = p_job;
             perform forget_jobs(array[p_job]);
         end if;
     end if;

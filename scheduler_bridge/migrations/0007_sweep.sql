@@ -154,25 +154,34 @@ language sql set search_path from current as $$
     delete from stream s where s.leased_until < now() and not exists (select from open_job o where o.stream = s.stream)
 $$;
 
--- A worker reports its host: slots and what it can run now. Returns whether that frees jobs which had no host: they are
--- startable again.
-create function register_host(p_name text, p_slots int, p_worker text, p_types text[]) returns boolean
+-- A worker reports its host: slots and what it can run now. Returns whether that frees jobs which had no host (they are
+-- startable again), whether the host is to be drained and how many seconds are left for that (null: any), and how often the
+-- configuration was to be read again. A host that is drained runs nothing; a new worker ends that.
+create function register_host(p_name text, p_slots int, p_worker text, p_types text[])
+returns table (freed boolean, draining boolean, seconds_left float, reloads int)
 language plpgsql set search_path from current as $$
+#variable_conflict use_column
 declare
-    v_types text[] := case when p_slots > 0 then p_types else '{}' end;
+    v_types text[];
 begin
-    insert into host (name, slots, worker, seen_at) values (p_name, p_slots, p_worker, now())
-    on conflict (name) do update set slots = excluded.slots, worker = excluded.worker, seen_at = now();
+    insert into host as h (name, slots, worker, seen_at) values (p_name, p_slots, p_worker, now())
+    on conflict (name) do update
+    set slots = excluded.slots, worker = excluded.worker, seen_at = now(),
+        draining = h.draining and h.worker is not distinct from excluded.worker
+    returning h.draining, extract(epoch from h.drain_until - now()) into draining, seconds_left;
+    v_types := case when p_slots > 0 and not draining then p_types else '{}' end;
     delete from host_agent_type where host = p_name and agent_type <> all (v_types);
     insert into host_agent_type (host, agent_type) select p_name, unnest(v_types) on conflict do nothing;
     with held as (
         select o.job from open_job o
-        where o.obstacle in ('no_host', 'broken_type') and o.agent_type = any (v_types) and coalesce(o.host, p_name) = p_name
+        where o.obstacle in ('no_host', 'broken_type', 'respawn') and o.agent_type = any (v_types) and coalesce(o.host, p_name) = p_name
           and o.ready and o.worker is null
         order by o.job for update skip locked
     )
     update open_job o set obstacle = null, subject = null from held where o.job = held.job;
-    return found;
+    freed := found;
+    select p.reloads into reloads from progress p;
+    return next;
 end
 $$;
 

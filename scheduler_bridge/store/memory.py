@@ -27,7 +27,16 @@ from scheduler_bridge.store.memory_queue import MemoryQueue
 from scheduler_bridge.store.memory_records import Attempt, HostReport, OpenJob
 from scheduler_bridge.store.memory_state import MemoryState
 from scheduler_bridge.store.memory_sweep import compare, end, give_back, reclaim
-from scheduler_bridge.store.port import NO_PROBLEMS, Held, Line, PlanRecord, Startable, StreamRows
+from scheduler_bridge.store.port import (
+    NO_PROBLEMS,
+    Held,
+    Line,
+    Orders,
+    PlanRecord,
+    Reported,
+    Startable,
+    StreamRows,
+)
 
 STREAM_LEASE = timedelta(seconds=30)
 FULL_WINDOW = 200  # more hints of a stream than this never go out
@@ -75,10 +84,10 @@ class MemoryStore:
             self._state.hosts.setdefault(host.name, HostReport(host.slots))
 
     @_alone
-    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> bool:
+    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> Reported:
         found = set(types) if host.slots else set()
         self._state.hosts[host.name] = HostReport(host.slots, worker, found, self._now())
-        return release_hosted(self._state, host.name, found)
+        return Reported(freed=release_hosted(self._state, host.name, found))
 
     @_alone
     def retire_host(self, host: str, worker: str) -> None:
@@ -193,15 +202,16 @@ class MemoryStore:
         return attempt.pid == pid
 
     @_alone
-    def renew(self, worker: str, attempts: Sequence[Held]) -> set[int]:
-        held = set()
+    def renew(self, worker: str, attempts: Sequence[Held]) -> dict[int, Orders]:
+        held = {}
         for one in attempts:
             attempt, row = self._running(one.job, one.epoch), self.queue.rows.get(one.job)
             if attempt is None or attempt.worker != worker:
                 continue
             attempt.expires_at, attempt.items = self._now() + self._lease, one.items
             if row is not None and row.end is None:
-                held.add(one.job)
+                priority = self.queue.streams[row.stream].priority
+                held[one.job] = Orders(row.endtext == "Paused", priority, None)
                 if attempt.started_at:
                     row.items = one.items
         return held

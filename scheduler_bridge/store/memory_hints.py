@@ -86,7 +86,7 @@ def window_size(state: MemoryState) -> int:
 
 def release_hosted(state: MemoryState, host: str, types: Collection[str]) -> bool:
     """A host reports what it can run: free what waited for one; whether there was any."""
-    kinds = (ObstacleKind.NO_HOST.value, ObstacleKind.BROKEN_TYPE.value)
+    kinds = (ObstacleKind.NO_HOST.value, ObstacleKind.BROKEN_TYPE.value, ObstacleKind.RESPAWN.value)
     freed = [
         one
         for one in state.open.values()

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from scheduler_bridge.model.jobs import Ending, Outcome
-from scheduler_bridge.plan.admission import Obstacle, obstacle
-from scheduler_bridge.store.memory_queue import FAILED_BITS
+from scheduler_bridge.plan.admission import Obstacle, ObstacleKind, obstacle
+from scheduler_bridge.store.memory_queue import FAILED_BITS, PAUSED_AT
 from scheduler_bridge.store.memory_records import Attempt, OpenJob
 from scheduler_bridge.store.memory_state import MemoryState
 
@@ -34,10 +34,13 @@ def give_back(state: MemoryState, attempt: Attempt, obstacle: Obstacle | None = 
         state.open.pop(attempt.job, None)
         return
     if attempt.started_at and not row.paused:
-        row.start = row.endtext = row.schedinfo = None
+        stays = row.endtext == "Paused"
+        row.start, row.endtext, row.schedinfo = (PAUSED_AT, "Paused", None) if stays else (None, None, None)
     if one:
         one.worker, one.ready, one.proposed_at, one.proposals = None, True, None, 0
         one.obstacle, one.subject = (obstacle.kind.value, obstacle.subject) if obstacle else (None, None)
+        if row.paused:
+            one.obstacle = ObstacleKind.PAUSED.value
         one.refused_at = state.now()
 
 

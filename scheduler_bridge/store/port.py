@@ -51,6 +51,25 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Orders:
+    """What people want of a running job, told with each renewal."""
+
+    paused: bool
+    priority: int  # of its stream
+    verbosity: int | None  # None: nothing was ordered
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a host is told when it reports."""
+
+    freed: bool = False  # jobs have become startable that had no host
+    draining: bool = False  # it is to start nothing more and to leave
+    seconds_left: float | None = None  # until what runs is returned; None: whenever it ends
+    reloads: int = 0  # how often the configuration was to be read again
+
+
+@dataclass(frozen=True, slots=True)
 class Startable:
     """What the end of an attempt made possible."""
 
@@ -69,11 +88,8 @@ class JobStore(Protocol):
         `problems`: agent types whose configuration cannot be used, and why; their jobs wait.
         """
 
-    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> bool:
-        """Report that `worker` runs `types` on `host` now; a report counts for 30 seconds.
-
-        Answers whether jobs have become startable that had no host.
-        """
+    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> Reported:
+        """Report that `worker` runs `types` on `host` now; a report counts for 30 seconds."""
 
     def retire_host(self, host: str, worker: str) -> None:
         """Report that `worker` runs nothing on `host` any more."""
@@ -102,8 +118,11 @@ class JobStore(Protocol):
     def started(self, work: Work, pid: int) -> bool:
         """Record the agent's first OK; False when the job may not start any more."""
 
-    def renew(self, worker: str, attempts: Sequence[Held]) -> set[int]:
-        """Extend leases and store counts; the jobs still held. Any other must be stopped by its worker."""
+    def renew(self, worker: str, attempts: Sequence[Held]) -> dict[int, Orders]:
+        """Extend leases and store counts; the jobs still held, and what is ordered for them.
+
+        Any other must be stopped by its worker.
+        """
 
     def keep_output(self, tails: Mapping[tuple[int, int], bytes]) -> None:
         """Keep what the agents of (job, epoch) have printed so far."""

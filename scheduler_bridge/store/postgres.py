@@ -23,7 +23,16 @@ from psycopg_pool import ConnectionPool
 from scheduler_bridge.model.agents import AgentType, Host, Special
 from scheduler_bridge.model.jobs import Job, Outcome, Work
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
-from scheduler_bridge.store.port import NO_PROBLEMS, Held, Line, PlanRecord, Startable, StreamRows
+from scheduler_bridge.store.port import (
+    NO_PROBLEMS,
+    Held,
+    Line,
+    Orders,
+    PlanRecord,
+    Reported,
+    Startable,
+    StreamRows,
+)
 from scheduler_bridge.store.queries import read_queries
 
 QUERIES = read_queries(Path(__file__).with_name("queries.sql"))
@@ -85,10 +94,10 @@ class PostgresStore:
             slots=[h.slots for h in hosts],
         )
 
-    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> bool:
-        return bool(
-            self._value("register_host", host=host.name, slots=host.slots, worker=worker, types=list(types))
-        )
+    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> Reported:
+        values = {"host": host.name, "slots": host.slots, "worker": worker, "types": list(types)}
+        (row,) = self._rows("register_host", **values)
+        return Reported(*row)
 
     def retire_host(self, host: str, worker: str) -> None:
         with self._pool.connection() as connection:
@@ -152,17 +161,16 @@ class PostgresStore:
     def started(self, work: Work, pid: int) -> bool:
         return bool(self._value("started", job=work.job, epoch=work.epoch, pid=pid))
 
-    def renew(self, worker: str, attempts: Sequence[Held]) -> set[int]:
-        return set(
-            self._column(
-                "renew",
-                worker=worker,
-                jobs=[a.job for a in attempts],
-                epochs=[a.epoch for a in attempts],
-                items=[a.items for a in attempts],
-                lease=self._lease_seconds,
-            )
+    def renew(self, worker: str, attempts: Sequence[Held]) -> dict[int, Orders]:
+        rows = self._rows(
+            "renew",
+            worker=worker,
+            jobs=[a.job for a in attempts],
+            epochs=[a.epoch for a in attempts],
+            items=[a.items for a in attempts],
+            lease=self._lease_seconds,
         )
+        return {job: Orders(*orders) for job, *orders in rows}
 
     def keep_output(self, tails: Mapping[tuple[int, int], bytes]) -> None:
         jobs, epochs = [job for job, _ in tails], [epoch for _, epoch in tails]

@@ -7,7 +7,7 @@ select scheduler_bridge.publish_configuration(%(types)s, %(maxima)s, %(exclusive
 
 -- register_host --
 -- A worker reports its host.
-select scheduler_bridge.register_host(%(host)s, %(slots)s, %(worker)s, %(types)s)
+select freed, draining, seconds_left, reloads from scheduler_bridge.register_host(%(host)s, %(slots)s, %(worker)s, %(types)s)
 
 -- retire_host --
 -- A worker that stops says so.
@@ -56,7 +56,8 @@ select scheduler_bridge.started(%(job)s, %(epoch)s, %(pid)s)
 
 -- renew --
 -- All leases of a worker at once.
-select scheduler_bridge.renew(%(worker)s, %(jobs)s::int[], %(epochs)s::int[], %(items)s::int[], make_interval(secs => %(lease)s))
+select job, paused, priority, verbosity
+from scheduler_bridge.renew(%(worker)s, %(jobs)s::int[], %(epochs)s::int[], %(items)s::int[], make_interval(secs => %(lease)s))
 
 -- keep_output --
 -- What running agents have printed.

@@ -31,10 +31,6 @@ class SteppedStore(PostgresStore):
         self._own = connection
         self._gate = gate
 
-    def reclaim(self) -> list[int]:
-        """The first part of a sweep."""
-        return self._column("reclaim")
-
     def look(self) -> None:
         """The second part of a sweep, over all rows."""
         self._rows("settle", jobs=self._value("look_at_slice", slices=1))

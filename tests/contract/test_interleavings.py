@@ -245,7 +245,7 @@ def test_a_renewal_and_a_sweep_agree_who_has_the_job(scene: Scene) -> None:
         scene.queue.pass_time(31)
 
         def renew(store: SteppedStore, work: Work = work) -> set[int]:
-            return store.renew("worker@h1", [Held(work.job, work.epoch, 1)])
+            return set(store.renew("worker@h1", [Held(work.job, work.epoch, 1)]))
 
         held, reclaimed = scene.stage.play(schedule, [renew, SteppedStore.reclaim])
         assert (held, reclaimed) in (({job}, []), (set(), [job])), schedule

@@ -8,11 +8,23 @@ import pytest
 
 from scheduler_bridge.model.agents import Host
 from scheduler_bridge.model.jobs import Ending, Outcome
+from scheduler_bridge.plan.admission import ObstacleKind
 from scheduler_bridge.store.memory_queue import PAUSED_AT
 from scheduler_bridge.store.port import Held
 from tests.builders import a_job, a_stream
 from tests.contract.queues import Queue
-from tests.contract.steps import COMPLETED, FAILED, RETURNED, claimed, done, ended, planned, running, swept
+from tests.contract.steps import (
+    COMPLETED,
+    FAILED,
+    RETURNED,
+    claimed,
+    done,
+    ended,
+    planned,
+    refused,
+    running,
+    swept,
+)
 
 NOW_ISH = datetime(2020, 1, 1, tzinfo=UTC)
 LOST = Outcome(Ending.LOST)
@@ -65,14 +77,14 @@ def test_a_renewal_extends_the_lease_and_stores_the_count(queue: Queue, job: int
     work = running(queue.store, job)
     for items in (3, 9):
         queue.pass_time(29)
-        assert queue.store.renew("worker@h1", [Held(job, work.epoch, items)]) == {job}
+        assert set(queue.store.renew("worker@h1", [Held(job, work.epoch, items)])) == {job}
         assert queue.store.sweep(60) == []
         assert queue.read(job).items == items
 
 
 def test_a_count_is_not_stored_before_the_agent_has_started(queue: Queue, job: int) -> None:
     work = claimed(queue.store, job)
-    assert queue.store.renew("worker@h1", [Held(job, work.epoch, 5)]) == {job}
+    assert set(queue.store.renew("worker@h1", [Held(job, work.epoch, 5)])) == {job}
     assert queue.read(job).items == 0
 
 
@@ -88,16 +100,16 @@ def test_a_renewal_names_only_what_is_still_held(queue: Queue) -> None:
     queue.store.finish(given_back, RETURNED)
     attempts = [Held(work.job, work.epoch, 1) for work in (held, ended_by_hand, deleted, given_back)]
     wrong_epoch = Held(foreign.job, foreign.epoch + 1, 1)
-    assert queue.store.renew("worker@h1", [*attempts, wrong_epoch]) == {held.job}
-    assert queue.store.renew("worker@h2", [Held(held.job, held.epoch, 1)]) == set()
+    assert set(queue.store.renew("worker@h1", [*attempts, wrong_epoch])) == {held.job}
+    assert set(queue.store.renew("worker@h2", [Held(held.job, held.epoch, 1)])) == set()
     assert queue.read(ended_by_hand.job).items == 0
-    assert queue.store.renew("worker@h1", []) == set()
+    assert set(queue.store.renew("worker@h1", [])) == set()
 
 
 def test_a_lease_that_has_expired_is_renewed_if_nobody_took_the_job_back(queue: Queue, job: int) -> None:
     work = running(queue.store, job)
     queue.pass_time(31)
-    assert queue.store.renew("worker@h1", [Held(job, work.epoch, 0)]) == {job}
+    assert set(queue.store.renew("worker@h1", [Held(job, work.epoch, 0)])) == {job}
     assert queue.store.sweep(60) == []
 
 
@@ -185,6 +197,25 @@ def test_a_killed_job_that_completes_keeps_both_bits(queue: Queue, job: int) -> 
 def test_a_job_that_is_paused_while_it_runs_ends_as_usual(queue: Queue, job: int) -> None:
     work = running(queue.store, job)
     queue.change(job, endtext="Paused")
-    assert queue.store.renew("worker@h1", [Held(job, work.epoch, 1)]) == {job}
+    assert set(queue.store.renew("worker@h1", [Held(job, work.epoch, 1)])) == {job}
     ended(queue.store, work)
     assert queue.read(job).status == (True, True, "Completed", 1)
+
+
+def test_a_paused_job_that_is_given_back_stays_paused(queue: Queue, job: int) -> None:
+    work = running(queue.store, job)
+    queue.change(job, endtext="Paused")
+    assert queue.store.renew("worker@h1", [Held(job, work.epoch, 1)])[job].paused
+    assert ended(queue.store, work, RETURNED) == []
+    found = queue.read(job)
+    assert (found.start, found.endtext, found.schedinfo) == (PAUSED_AT, "Paused", None)
+    assert refused(queue.store, job) == (ObstacleKind.PAUSED, "")
+
+
+def test_a_renewal_tells_the_priority_of_the_stream(queue: Queue) -> None:
+    inserted = planned(queue, a_stream(a_job("unpack"), priority=3))
+    work = running(queue.store, inserted["unpack"])
+    attempts = [Held(work.job, work.epoch, 1)]
+    assert queue.store.renew("worker@h1", attempts)[work.job].priority == 3
+    queue.set_priority(inserted.stream, 7)
+    assert queue.store.renew("worker@h1", attempts)[work.job].priority == 7

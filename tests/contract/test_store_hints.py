@@ -50,12 +50,12 @@ def test_jobs_for_a_host_that_is_away_leave_the_window_to_the_others(narrow: Que
 
 def test_a_host_that_reports_gets_the_jobs_that_waited_for_it(narrow: Queue) -> None:
     bound = planned(narrow, a_stream(a_job("unpack", host="h3")))["unpack"]
-    assert not narrow.store.register_host(HOSTS[0], "worker@h1", ["unpack"])
-    assert not narrow.store.register_host(DEAD, "worker@h3", ["license"])
+    assert not narrow.store.register_host(HOSTS[0], "worker@h1", ["unpack"]).freed
+    assert not narrow.store.register_host(DEAD, "worker@h3", ["license"]).freed
     assert narrow.store.top_up() == []
-    assert narrow.store.register_host(DEAD, "worker@h3", ["unpack", "license"])
+    assert narrow.store.register_host(DEAD, "worker@h3", ["unpack", "license"]).freed
     assert numbers(narrow.store.top_up()) == [[bound]]
-    assert not narrow.store.register_host(DEAD, "worker@h3", ["unpack", "license"]), (
+    assert not narrow.store.register_host(DEAD, "worker@h3", ["unpack", "license"]).freed, (
         "it does not wait any more"
     )
     claimed(narrow.store, bound, "h3")
@@ -95,7 +95,7 @@ def test_an_agent_type_with_a_broken_configuration_keeps_its_jobs_waiting(queue:
     assert queue.store.top_up() == []
     assert queue.read(job).status == (False, False, None, 0)
     queue.store.publish_configuration(TYPES, HOSTS)
-    assert queue.store.register_host(HOSTS[0], "worker@h1", ["license"])
+    assert queue.store.register_host(HOSTS[0], "worker@h1", ["license"]).freed
     assert numbers(queue.store.top_up()) == [[job]]
 
 
