@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +117,21 @@ def flower(address: str) -> dict[str, Any]:
     return tasks
 
 
+def wait_until_flower_sees(address: str, wanted: set[str]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    names: set[str] = set()
+    while not wanted <= names:
+        assert time.monotonic() < deadline, names
+        with suppress(urllib.error.URLError):
+            names = {task["name"] for task in flower(address).values()}
+
+
 def test_a_stream_runs_from_row_to_row_and_ctrl_c_leaves_nothing_behind(
     terminal: Terminal, environment: dict[str, str]
 ) -> None:
     address = terminal.read_until("Flower is at http://").split("Flower is at ")[1].split()[0]
     terminal.read_until("bridge ready.")
+    wait_until_flower_sees(address, {"sweep"})  # it shows no task that ran before it had connected
     call(environment, "submit", "-", stdin=STREAM)
     call(environment, "status", "1", "--watch")
     jobs = json.loads(call(environment, "status", "1", "--json"))["jobs"]
@@ -127,9 +139,7 @@ def test_a_stream_runs_from_row_to_row_and_ctrl_c_leaves_nothing_behind(
     assert "works on the input" in call(environment, "logs", "1")
     assert "completed" in call(environment, "why", "4")
 
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not {"quick", "nap"} <= (names := {task["name"] for task in flower(address).values()}):
-        assert time.monotonic() < deadline, names
+    wait_until_flower_sees(address, {"quick", "nap"})
     assert any("job 1, stream 1" in task["args"] for task in flower(address).values())
 
     everything = psutil.Process(terminal.pid).children(recursive=True)
