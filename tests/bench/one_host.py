@@ -23,7 +23,7 @@ from scheduler_bridge.store.port import PlanRecord, Startable
 from scheduler_bridge.store.postgres import PostgresStore
 from scheduler_bridge.wiring import database_url
 from tasks.app import app, configuration, settings
-from tasks.host import AgentHost, Surroundings
+from tasks.host import AgentHost, Hint, Surroundings
 from tasks.leases import Leases
 from tests.bench.rows import a_chain, insert, runs_of
 from workers.timing import Timers
@@ -106,7 +106,7 @@ def a_run(store: TimedStore, host: AgentHost, laps: Laps) -> dict[str, float]:
     store.record_plan(inserted.stream, OWNER, PlanRecord(inserted.jobs, {}, inserted.jobs[:1]))
     laps.restart()
     for job in inserted.jobs:
-        host.run(job, None)
+        host.run(Hint(job, None, None, lambda work: None))
     laps.lap("end")
     with store.connection() as connection:
         runs_of(connection, inserted.stream)  # all of them have completed
