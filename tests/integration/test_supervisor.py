@@ -17,14 +17,11 @@ from tests.process_nodes import PROJECT
 Start = Callable[..., "Running"]
 
 SERVE = """
-import os, signal, sys
-def stop(*_):
-    print("stopping", flush=True)
-    sys.exit(0)
-signal.signal(signal.SIGTERM, stop)
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # before anybody can know this process
 print("pid", os.getpid(), flush=True)
-while True:
-    signal.pause()
+signal.sigwait({signal.SIGTERM})
+print("stopping", flush=True)
 """
 STUBBORN = """
 import os, signal
