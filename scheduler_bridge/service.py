@@ -1,9 +1,10 @@
-"""The bridge as a process: wakes when the database announces something, and at least once an interval."""
+"""The bridge as a process: wakes when the database or a command announces something, and at least once an interval."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 import psycopg
 from psycopg_pool import PoolTimeout
@@ -18,13 +19,22 @@ RECONNECT_SECONDS = 1.0
 
 
 class BridgeService:
-    """Ticks whenever the database announces something, and at least once an interval."""
+    """Ticks whenever something is announced, and at least once an interval; then does what is `beside` that."""
 
-    def __init__(self, bridge: Bridge, sweep: Sweep, listener: Listener, *, interval_seconds: float) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        sweep: Sweep,
+        listener: Listener,
+        *,
+        interval_seconds: float,
+        beside: Callable[[], None] = lambda: None,
+    ) -> None:
         self._bridge = bridge
         self._sweep = sweep
         self._listener = listener
         self._interval_seconds = interval_seconds
+        self._beside = beside
 
     def run(self, stopping: threading.Event) -> None:
         """Tick until told to stop; an unreachable database is waited for."""
@@ -32,6 +42,7 @@ class BridgeService:
             try:
                 self._bridge.tick()
                 self._sweep.run_if_overdue()
+                self._beside()
                 self._listener.wait(self._interval_seconds)
             except (psycopg.OperationalError, PoolTimeout) as error:
                 log.warning("the database cannot be reached: %s", error, extra={"action": "database_away"})

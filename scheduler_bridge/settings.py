@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -51,12 +52,16 @@ TABLE = (
     Setting("host", values.host_name, (PREFIX + "HOST",)),
     Setting("slots", values.whole(0, 10_000), (PREFIX + "SLOTS",), DEFAULT_SLOTS),
     Setting("events", values.switch, (PREFIX + "EVENTS",), True),
+    Setting("startup_tests", values.switch, (PREFIX + "STARTUP_TESTS",), True),
     Setting("sweep_seconds", values.seconds(0.1, 60), (PREFIX + "SWEEP_SECONDS",), 5.0),
     Setting("lease_seconds", values.seconds(1, 3600), (PREFIX + "LEASE_SECONDS",), 30.0),
     Setting("window", values.whole(0, 100_000), (PREFIX + "WINDOW",), 0),
     Setting("stop_grace_seconds", values.seconds(0, 86_400), (PREFIX + "STOP_GRACE_SECONDS",), 20.0),
     Setting("repository_folder", values.path, (PREFIX + "REPOSITORY",)),
     Setting("port", values.whole(0, 65_535), (PREFIX + "PORT",), DEFAULT_PORT),
+    Setting("bind", values.addresses, (PREFIX + "BIND",), ("127.0.0.1",)),
+    Setting("token_file", values.path, (PREFIX + "TOKEN_FILE",)),
+    Setting("trusted", values.networks, (PREFIX + "TRUSTED",), (), "(nobody)"),
     Setting("web_port", values.whole(0, 65_535), ("PORT",), 5555),
 )
 
@@ -74,12 +79,16 @@ class Settings:
     host: str  # this host's name in [HOSTS] and jq_host
     slots: int  # agents at once on this host; 0: none
     events: bool  # whether workers send Celery events
+    startup_tests: bool  # whether a worker runs an agent type only once it has been tested there
     sweep_seconds: float  # between two sweeps
     lease_seconds: float  # a lease not renewed for so long is lost
     window: int  # hints outstanding per stream; 0: derived from the fleet's slots
     stop_grace_seconds: float  # from the first signal to SIGKILL
     repository_folder: Path | None  # where agents keep files
     port: int  # TCP port of the commands; 0: any free one
+    bind: tuple[str, ...]  # addresses of that port; "": every one
+    token_file: Path | None  # holds what clients on other machines must say first; None: they are refused
+    trusted: tuple[IPv4Network | IPv6Network, ...]  # networks whose clients need no token
     web_port: int  # HTTP port of the monitor; 0: any free one
     origins: Mapping[str, str]  # by name of the fields above
     warnings: tuple[Problem, ...]
@@ -126,6 +135,8 @@ def _shown(setting: Setting, value: object) -> str:
         return setting.unset
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ", ".join(str(one) or "*" for one in value) or setting.unset
     return f"{value:g}" if isinstance(value, float) else setting.show(str(value))
 
 
@@ -200,6 +211,10 @@ class _Reading:
                 return self._slots(str(self.values["host"]))
             case "redis_verify":
                 return self._verification(setting)
+            case "bind" | "trusted" if self.configuration and setting.name in self.configuration.places:
+                text = getattr(self.configuration.command_access, setting.name)
+                place = self.configuration.places[setting.name]
+                return self._parsed(setting, text or "", place), place
         value, place = self._in_folder(setting.name)
         if value is not None:
             return value, place
@@ -219,6 +234,8 @@ class _Reading:
                 return configuration.repository_path, places["repository_path"]
             case "port" if "port" in places:
                 return configuration.port, places["port"]
+            case "token_file" if configuration.command_access.token_file:
+                return configuration.command_access.token_file, places["token_file"]
         return None, ""
 
     def _slots(self, host: str) -> tuple[object, str]:

@@ -10,44 +10,56 @@ import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Event
 
 import click
+import psycopg
 
 from scheduler_bridge.cli.context import Options, connected, pass_options, require_queue
+from scheduler_bridge.command_port.serving import CommandService
 from scheduler_bridge.dispatch.application import make_application
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.service import BridgeService
 from scheduler_bridge.store.listener import Listener
-from scheduler_bridge.wiring import build, database_url, redis_url
+from scheduler_bridge.wiring import build, database_url, owner_name, redis_url
 
 log = logging.getLogger(__name__)
 
 GARBAGE_THRESHOLD = 50_000  # a plan of 100,000 jobs is all values that stay: a third less time for it
 
 
-class StoppableListener(Listener):
+class WakingListener(Listener):
     """A listener whose waiting ends at once when another thread says so, whatever the database does."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
-        self._stop, self._stopped = socket.socketpair()
+        self._call, self._called = socket.socketpair()
+        self._call.setblocking(False)
+        self._called.setblocking(False)
 
     def wait(self, seconds: float) -> bool:
-        """As its parent's, until `stop` is called: then it returns at once, now and for ever."""
+        """As its parent's, or until `wake` or `stop` is called; after `stop` it never waits again."""
         connection = self._connection
         if connection is None:
             announced = super().wait(seconds)
             log.info("bridge ready.", extra={"action": "ready"})
             return announced
-        select.select([connection.fileno(), self._stopped.fileno()], [], [], seconds)
+        select.select([connection.fileno(), self._called.fileno()], [], [], seconds)
+        with suppress(BlockingIOError):
+            self._called.recv(4096)
         return super().wait(0)
 
+    def wake(self) -> None:
+        """End the waiting once; from any thread."""
+        with suppress(OSError):  # so many calls at once that one more means nothing, or the end has come
+            self._call.send(b"!")
+
     def stop(self) -> None:
-        """End the waiting; from any thread."""
-        self._stop.close()
+        """End the waiting for ever; from any thread."""
+        self._call.close()
 
 
 @click.command
@@ -73,30 +85,45 @@ def bridge(options: Options) -> None:
     ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
     redis = redis_settings(redis_url(settings), settings.redis_verify, ca_file)
     parts = build(settings, make_application(redis, slots=settings.slots, events=settings.events), "bridge")
-    parts.store.publish_configuration(
-        configuration.agent_types.values(), configuration.hosts.values(), configuration.broken_agent_types
+    listener = WakingListener(database_url(settings))
+    owner = owner_name("bridge", settings.host)
+    commands = CommandService(
+        parts.store, parts.proposals, settings, configuration, owner=owner, wake=listener.wake
     )
-    listener = StoppableListener(database_url(settings))
-    service = BridgeService(parts.bridge, parts.sweep, listener, interval_seconds=settings.sweep_seconds)
-    run_until_signalled(service.run, listener.stop)
+    service = BridgeService(
+        parts.bridge, parts.sweep, listener, interval_seconds=settings.sweep_seconds, beside=commands.tend
+    )
+    commands.begin()
+    try:
+        run_until_signalled(service.run, listener.stop, commands.ask_for_reload)
+    finally:
+        commands.close()
     listener.close()
     parts.store.close()
     log.info("bridge stopped.", extra={"action": "stopped"})
 
 
-def run_until_signalled(service: Callable[[Event], None], wake: Callable[[], None]) -> None:
+def run_until_signalled(
+    service: Callable[[Event], None], wake: Callable[[], None], reload: Callable[[], None]
+) -> None:
     """Run `service(stopping)` in a thread until SIGTERM or SIGINT, then `wake` it; raises what it raises.
+
+    SIGHUP calls `reload`.
 
     The main thread only waits: a handler that runs there can never meet a lock that the service holds.
     """
     events: SimpleQueue[int] = SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, frame: events.put(number))
     stopping = Event()
     with ThreadPoolExecutor(1, "bridge") as threads:
         running = threads.submit(service, stopping)
         running.add_done_callback(lambda _: events.put(0))
-        events.get()
+        while events.get() == signal.SIGHUP:
+            try:
+                reload()
+            except psycopg.Error as error:
+                log.warning("not read again: %s", error, extra={"action": "database_away"})
         stopping.set()
         wake()
     running.result()

@@ -13,7 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from scheduler_bridge.configuration.agents import MODS_ENABLED, load_agent_types
+from scheduler_bridge.configuration.command_access import CommandAccess, read_command_access
 from scheduler_bridge.configuration.conninfo import Conninfo, parse_conninfo
+from scheduler_bridge.configuration.email_notify import EmailNotify, read_email
 from scheduler_bridge.configuration.grammar import Document
 from scheduler_bridge.configuration.hosts import read_hosts
 from scheduler_bridge.configuration.problem import Problem
@@ -53,6 +55,8 @@ class Configuration:
     timers: Timers = Timers()
     user: str | None = None  # [DIRECTORIES] PROJECTUSER
     group: str | None = None  # [DIRECTORIES] PROJECTGROUP
+    command_access: CommandAccess = field(default_factory=CommandAccess)
+    email: EmailNotify = field(default_factory=EmailNotify)  # [EMAILNOTIFY]
     conninfo: Conninfo | None = None  # Db.conf; None: missing or unusable
     commit_hash: str | None = None  # VERSION [BUILD] COMMIT_HASH
     errors: tuple[Problem, ...] = ()  # the bridge must not start with these
@@ -88,6 +92,8 @@ class Configuration:
             timers=_timers(main),
             user=main.text("DIRECTORIES", "PROJECTUSER"),
             group=main.text("DIRECTORIES", "PROJECTGROUP"),
+            command_access=read_command_access(main),
+            email=read_email(main, folder),
             conninfo=conninfo,
             commit_hash=version.text("BUILD", "COMMIT_HASH"),
         )
@@ -174,6 +180,7 @@ def _missing(folder: Path) -> list[Problem]:
 def _places(main: Reader) -> dict[str, str]:
     """Where the values that Settings takes over were written."""
     keys = {"port": ("FOSSOLOGY", "port"), "repository_path": ("FOSSOLOGY", "path")}
+    keys |= {key: ("SCHEDULER", key) for key in ("bind", "token_file", "trusted")}
     hosts = main.document.groups.get("HOSTS")
     keys |= {f"hosts.{name}": ("HOSTS", name) for name in hosts.keys} if hosts else {}
     return {

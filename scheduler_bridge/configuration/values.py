@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from scheduler_bridge.configuration.conninfo import Conninfo, parse_pairs
@@ -22,6 +23,7 @@ from scheduler_bridge.configuration.masking import (
 from scheduler_bridge.configuration.problem import shown
 
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+ADDRESS = re.compile(r"\*|[A-Za-z0-9_.:%-]{1,255}")
 YES = frozenset({"1", "true", "yes", "on"})
 NO = frozenset({"0", "false", "no", "off"})
 
@@ -78,6 +80,23 @@ def host_name(text: str) -> str:
     if not KEY_NAME.fullmatch(text) or len(text) > 255:
         raise ValueError(f"must be letters, digits and _ . - only, at most 255, not {shown(text)}")
     return text
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """Names or numeric addresses, parted by commas or blanks; `*` is every address of this machine."""
+    found = tuple(text.replace(",", " ").split())
+    for one in found:
+        if not ADDRESS.fullmatch(one):
+            raise ValueError(f"must be addresses parted by commas, not {shown(text)}")
+    return tuple("" if one == "*" else one for one in found)
+
+
+def networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Networks such as 10.1.0.0/16, parted by commas or blanks."""
+    try:
+        return tuple(ip_network(one) for one in text.replace(",", " ").split())
+    except ValueError as error:
+        raise ValueError(f"must be networks such as 10.1.0.0/16 parted by commas: {error}") from error
 
 
 def path(text: str) -> Path:

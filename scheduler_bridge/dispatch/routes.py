@@ -5,6 +5,7 @@ from __future__ import annotations
 RUN_JOB = "scheduler_bridge.run_job"
 LOOK_AGAIN = "scheduler_bridge.look_again"
 SWEEP = "scheduler_bridge.sweep"
+SEND_MAILS = "scheduler_bridge.send_mails"
 
 HOUSEKEEPING = "housekeeping"
 MESSAGE_VERSION = 1  # a worker that does not know a message's version leaves the job to the sweep

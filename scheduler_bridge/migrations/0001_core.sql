@@ -71,10 +71,12 @@ create table attempt (
     ended_at timestamptz,
     ending text check (ending in ('completed', 'failed', 'returned', 'lost')),
     reason text not null default '',
+    email text,                                    -- what the agent wants to be said in the stream's mail
     primary key (job, epoch)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 
 create index attempt_open on attempt (host, agent_type) where ended_at is null;
+create index attempt_stream on attempt (stream);
 create index attempt_ended on attempt (ended_at) where ended_at is not null;
 
 -- What the agent of an attempt printed: its last 256 KiB.
@@ -94,6 +96,7 @@ create table agent_type (
     maximum int,                                   -- over all hosts; null: no limit
     exclusive boolean not null default false,
     local boolean not null default false,          -- only on the host named localhost
+    quiet boolean not null default false,          -- its end sends no mail
     problem text                                   -- what is wrong with its .conf; null: nothing
 );
 
@@ -114,6 +117,14 @@ create table host_agent_type (
     primary key (agent_type, host)
 );
 
+-- Agent types that a host has but cannot run now, and why.
+create table host_problem (
+    host text not null references host (name) on delete cascade,
+    agent_type text not null,
+    problem text not null,
+    primary key (agent_type, host)
+);
+
 -- Bridges that run, with the command port that each holds.
 create table bridge (
     owner text primary key,
@@ -122,6 +133,22 @@ create table bridge (
     port int,                                      -- null: another process holds it
     seen_at timestamptz not null default now()
 );
+
+-- Mails about streams that have ended: one for each end. Rows go with the ledger's.
+create table mail (
+    id int primary key generated always as identity,
+    stream int not null,
+    ending text not null,                          -- job and attempt that ended last: the same at every try
+    message text not null,
+    since int not null,                            -- no job of the stream has a lower number
+    tries int not null default 0,
+    due_at timestamptz default now(),              -- null: sent, or given up
+    reason text not null default '',
+    made_at timestamptz not null default now(),
+    unique (stream, ending)
+);
+
+create index mail_due on mail (due_at) where due_at is not null;
 
 -- One row: how far jobqueue has been read, and where the slices of the sweep stand.
 create table progress (

@@ -247,13 +247,21 @@ begin
 end
 $$;
 
--- What no live host can run, in words.
+-- What no live host can run, in words, with what its hosts say about it.
 create function missing_host(p_type text, p_host text) returns text
 language plpgsql stable set search_path from current as $$
+declare
+    v_host host;
+    v_problems text;
 begin
-    return p_type || coalesce(
-        ' (only on host ' || p_host || case when exists (select from host where name = p_host and slots = 0)
-                                            then ', which has 0 slots' else '' end || ')', '');
+    select * into v_host from host where name = p_host;
+    select string_agg(p.host || ': ' || p.problem, '; ' order by p.host) into v_problems
+    from host_problem p join host h on h.name = p.host
+    where p.agent_type = p_type and p.host = coalesce(p_host, p.host) and h.seen_at > now() - interval '30 seconds';
+    return p_type
+        || coalesce(' (only on host ' || p_host || case when v_host.slots = 0 then ', which has 0 slots'
+                                                        when v_host.draining then ', which is drained' else '' end || ')', '')
+        || coalesce(' (' || left(v_problems, 500) || ')', '');
 end
 $$;
 

@@ -185,7 +185,8 @@ begin
 end
 $$;
 
--- The agent's first OK: FOSSology's Started. False: the row is no longer ours to start (paused, killed, taken back).
+-- The agent's first OK: FOSSology's Started, whose schedinfo says localhost whatever the host. False: the row is no longer ours
+-- to start (paused, killed, taken back).
 -- Asked again after a lost answer, it answers the same.
 create function started(p_job int, p_epoch int, p_pid int) returns boolean
 language plpgsql set search_path from current as $$
@@ -193,7 +194,7 @@ begin
     with held as (
         select a.host from attempt a where a.job = p_job and a.epoch = p_epoch and a.ended_at is null for update
     ), begun as (
-        update jobqueue q set jq_starttime = now(), jq_endtext = 'Started', jq_schedinfo = held.host || '.' || p_pid
+        update jobqueue q set jq_starttime = now(), jq_endtext = 'Started', jq_schedinfo = 'localhost.' || p_pid
         from held where q.jq_pk = p_job and q.jq_starttime is null and q.jq_endtime is null
         returning q.jq_pk
     )
@@ -237,4 +238,13 @@ language sql set search_path from current as $$
     insert into output (job, epoch, tail)
     select r.job, r.epoch, r.tail from unnest(p_jobs, p_epochs, p_tails) as r (job, epoch, tail)
     on conflict (job, epoch) do update set tail = excluded.tail, written_at = now()
+$$;
+
+-- Where the logs of running attempts are, for whoever shows them.
+create function keep_log_paths(p_jobs int[], p_epochs int[], p_paths text[]) returns void
+language sql set search_path from current as $$
+    update jobqueue q set jq_log = r.path
+    from unnest(p_jobs, p_epochs, p_paths) as r (job, epoch, path)
+    join attempt a on a.job = r.job and a.epoch = r.epoch and a.ended_at is null
+    where q.jq_pk = r.job and q.jq_log is distinct from r.path
 $$;

@@ -7,14 +7,14 @@
 -- again before the sweep looks at it.
 create function finish(
     p_job int, p_epoch int, p_ending text, p_items int, p_reason text, p_tail bytea,
-    p_obstacle text default null, p_subject text default null
+    p_obstacle text default null, p_subject text default null, p_email text default null
 ) returns boolean
 language plpgsql set search_path from current as $$
 begin
     if p_ending = 'failed' then
         perform no_mirroring();
     end if;
-    update attempt a set ended_at = now(), ending = p_ending, reason = p_reason, items = p_items
+    update attempt a set ended_at = now(), ending = p_ending, reason = p_reason, items = p_items, email = p_email
     where a.job = p_job and a.epoch = p_epoch and a.ended_at is null;
     if not found then
         return exists (select from attempt a where a.job = p_job and a.epoch = p_epoch and a.ending = p_ending);

@@ -147,17 +147,57 @@ language sql set search_path from current as $$
     update open_job o set proposed_at = null, gave_way = false from lost where o.job = lost.job
 $$;
 
--- Streams without an open job are closed. Nobody mirrors meanwhile: a new row of a closed stream would never be planned.
+-- Streams without an open job are closed, and where the database is FOSSology's a mail about each becomes due, unless the
+-- type of its last job is quiet. Nobody mirrors meanwhile: a new row of a closed stream would never be planned.
 create function close_streams() returns void
-language sql set search_path from current as $$
-    select from progress for update;
-    delete from stream s where s.leased_until < now() and not exists (select from open_job o where o.stream = s.stream)
+language plpgsql set search_path from current as $$
+declare
+    v_closed int[];
+begin
+    perform from progress for update;
+    with closed as (
+        delete from stream s where s.leased_until < now() and not exists (select from open_job o where o.stream = s.stream)
+        returning s.stream
+    )
+    select array_agg(closed.stream) into v_closed from closed;
+    if v_closed is null or to_regclass('users') is null or to_regclass('sysconfig') is null then
+        return;
+    end if;
+    insert into mail (stream, ending, message, since)
+    select c.stream, last.job || '.' || last.epoch, coalesce(said.email, ''), greatest(0, last.first - 1000)
+    from unnest(v_closed) as c (stream)
+    cross join lateral (
+        select a.job, a.epoch, a.agent_type, min(a.job) over () as first
+        from attempt a where a.stream = c.stream order by a.ended_at desc, a.job desc, a.epoch desc limit 1
+    ) last
+    left join lateral (
+        select a.email from attempt a where a.stream = c.stream and a.email is not null order by a.ended_at desc limit 1
+    ) said on true
+    where not exists (select from agent_type t where t.name = last.agent_type and t.quiet)
+    on conflict do nothing;
+end
 $$;
 
--- A worker reports its host: slots and what it can run now. Returns whether that frees jobs which had no host (they are
+-- A mail that is due, now this caller's for a while.
+create function take_mail(p_lease interval) returns table (id int, stream int, ending text, tries int)
+language plpgsql set search_path from current as $$
+#variable_conflict use_column
+begin
+    return query
+        with due as (
+            select m.id from mail m where m.due_at <= now() order by m.due_at limit 1 for update skip locked
+        )
+        update mail m set tries = m.tries + 1, due_at = now() + p_lease from due where m.id = due.id
+        returning m.id, m.stream, m.ending, m.tries;
+end
+$$;
+
+-- A worker reports its host: slots, what it can run now, and what it has but cannot run, with the reasons. Returns whether that frees jobs which had no host (they are
 -- startable again), whether the host is to be drained and how many seconds are left for that (null: any), and how often the
 -- configuration was to be read again. A host that is drained runs nothing; a new worker ends that.
-create function register_host(p_name text, p_slots int, p_worker text, p_types text[])
+create function register_host(
+    p_name text, p_slots int, p_worker text, p_types text[], p_broken text[], p_problems text[]
+)
 returns table (freed boolean, draining boolean, seconds_left float, reloads int)
 language plpgsql set search_path from current as $$
 #variable_conflict use_column
@@ -172,6 +212,10 @@ begin
     v_types := case when p_slots > 0 and not draining then p_types else '{}' end;
     delete from host_agent_type where host = p_name and agent_type <> all (v_types);
     insert into host_agent_type (host, agent_type) select p_name, unnest(v_types) on conflict do nothing;
+    delete from host_problem where host = p_name and agent_type <> all (p_broken);
+    insert into host_problem (host, agent_type, problem) select p_name, b.agent_type, b.problem
+    from unnest(p_broken, p_problems) as b (agent_type, problem)
+    on conflict (agent_type, host) do update set problem = excluded.problem where host_problem.problem <> excluded.problem;
     with held as (
         select o.job from open_job o
         where o.obstacle in ('no_host', 'broken_type', 'respawn') and o.agent_type = any (v_types) and coalesce(o.host, p_name) = p_name
@@ -187,15 +231,17 @@ $$;
 
 -- A bridge publishes the configuration: agent types, and the hosts that may be asked for by name.
 create function publish_configuration(
-    p_types text[], p_maxima int[], p_exclusive boolean[], p_local boolean[], p_problems text[], p_hosts text[], p_slots int[]
+    p_types text[], p_maxima int[], p_exclusive boolean[], p_local boolean[], p_quiet boolean[], p_problems text[],
+    p_hosts text[], p_slots int[]
 ) returns void
 language plpgsql set search_path from current as $$
 begin
     delete from agent_type where name <> all (p_types);
-    insert into agent_type (name, maximum, exclusive, local, problem)
-    select * from unnest(p_types, p_maxima, p_exclusive, p_local, p_problems) order by 1
+    insert into agent_type (name, maximum, exclusive, local, quiet, problem)
+    select * from unnest(p_types, p_maxima, p_exclusive, p_local, p_quiet, p_problems) order by 1
     on conflict (name) do update
-    set maximum = excluded.maximum, exclusive = excluded.exclusive, local = excluded.local, problem = excluded.problem;
+    set maximum = excluded.maximum, exclusive = excluded.exclusive, local = excluded.local, quiet = excluded.quiet,
+        problem = excluded.problem;
     insert into host (name, slots) select * from unnest(p_hosts, p_slots) on conflict do nothing;
 end
 $$;
@@ -215,6 +261,7 @@ begin
         delete from output o using old where o.job = old.job and o.epoch = old.epoch
     )
     select count(*) into v_count from old;
+    delete from mail m where m.due_at is null and m.made_at < now() - make_interval(days => p_days);
     delete from output o where o.written_at < now() - make_interval(days => p_days)
       and not exists (select from attempt a where a.job = o.job and a.epoch = o.epoch);
     return v_count;

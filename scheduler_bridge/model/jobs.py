@@ -38,6 +38,7 @@ class Outcome:
     ending: Ending
     items: int = 0  # last count of the agent's heartbeats
     reason: str = ""  # for the operator: ledger and log; the row's text stays FOSSology's
+    email: str | None = None  # what the agent wants to be said in the stream's mail
 
 
 @dataclass(frozen=True, slots=True)

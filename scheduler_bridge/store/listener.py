@@ -7,13 +7,15 @@ from typing import Any
 import psycopg
 
 CHANNEL = "scheduler_bridge"  # the trigger, `submit` and the bridges agree on it
+ORDERS = "scheduler_bridge_orders"  # what people want of jobs, hosts and workers
 
 
 class Listener:
     """A connection of its own that LISTENs; needs a session, so a transaction pooler will not do."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, channel: str = CHANNEL) -> None:
         self._url = url
+        self._channel = channel
         self._connection: psycopg.Connection[Any] | None = None
 
     def wait(self, seconds: float) -> bool:
@@ -23,7 +25,7 @@ class Listener:
         """
         if self._connection is None:
             self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
-            self._connection.execute(f"listen {CHANNEL}")
+            self._connection.execute(f"listen {self._channel}")
             return True
         try:
             return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))

@@ -84,9 +84,11 @@ class MemoryStore:
             self._state.hosts.setdefault(host.name, HostReport(host.slots))
 
     @_alone
-    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> Reported:
+    def register_host(
+        self, host: Host, worker: str, types: Iterable[str], problems: Mapping[str, str] = NO_PROBLEMS
+    ) -> Reported:
         found = set(types) if host.slots else set()
-        self._state.hosts[host.name] = HostReport(host.slots, worker, found, self._now())
+        self._state.hosts[host.name] = HostReport(host.slots, worker, found, self._now(), problems)
         return Reported(freed=release_hosted(self._state, host.name, found))
 
     @_alone
@@ -197,7 +199,7 @@ class MemoryStore:
         if attempt is None or row is None:
             return False
         if row.start is None and row.end is None:
-            row.start, row.endtext, row.schedinfo = self._now(), "Started", f"{attempt.host}.{pid}"
+            row.start, row.endtext, row.schedinfo = self._now(), "Started", f"localhost.{pid}"
             attempt.started_at, attempt.pid = self._now(), pid
         return attempt.pid == pid
 
@@ -219,6 +221,12 @@ class MemoryStore:
     @_alone
     def keep_output(self, tails: Mapping[tuple[int, int], bytes]) -> None:
         self.tails.update(tails)
+
+    @_alone
+    def keep_log_paths(self, paths: Mapping[tuple[int, int], str]) -> None:
+        for (job, epoch), path in paths.items():
+            if self._running(job, epoch) and job in self.queue.rows:
+                self.queue.rows[job].log = path
 
     @_alone
     def finish(

@@ -67,7 +67,12 @@ def missing(state: MemoryState, one: OpenJob) -> tuple[ObstacleKind, str]:
         return ObstacleKind.BROKEN_TYPE, state.problems[one.agent_type]
     idle = ", which has 0 slots" if one.host in state.hosts and not state.hosts[one.host].slots else ""
     where = f" (only on host {one.host}{idle})" if one.host else ""
-    return ObstacleKind.NO_HOST, one.agent_type + where
+    said = [
+        f"{name}: {host.problems[one.agent_type]}"
+        for name, host in sorted(state.live_hosts().items())
+        if one.agent_type in host.problems and one.host in (None, name)
+    ]
+    return ObstacleKind.NO_HOST, one.agent_type + where + (f" ({'; '.join(said)})" if said else "")
 
 
 def top_up(state: MemoryState, stream: int, window: int, low: int) -> list[Line]:

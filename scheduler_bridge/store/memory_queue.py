@@ -37,6 +37,7 @@ class Row:
     bits: int = 0
     items: int = 0
     schedinfo: str | None = None
+    log: str | None = None
 
     @property
     def completed(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -93,6 +94,7 @@ class HostReport:
     worker: str | None = None
     types: set[str] = field(default_factory=set)
     seen_at: datetime | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)  # agent types it cannot run, and why
 
     def can_run(self, one: OpenJob, name: str) -> bool:
         """Whether this host, of that name, can run a job."""

@@ -88,8 +88,13 @@ class JobStore(Protocol):
         `problems`: agent types whose configuration cannot be used, and why; their jobs wait.
         """
 
-    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> Reported:
-        """Report that `worker` runs `types` on `host` now; a report counts for 30 seconds."""
+    def register_host(
+        self, host: Host, worker: str, types: Iterable[str], problems: Mapping[str, str] = NO_PROBLEMS
+    ) -> Reported:
+        """Report that `worker` runs `types` on `host` now; a report counts for 30 seconds.
+
+        `problems`: agent types that it has but cannot run, and why.
+        """
 
     def retire_host(self, host: str, worker: str) -> None:
         """Report that `worker` runs nothing on `host` any more."""
@@ -126,6 +131,9 @@ class JobStore(Protocol):
 
     def keep_output(self, tails: Mapping[tuple[int, int], bytes]) -> None:
         """Keep what the agents of (job, epoch) have printed so far."""
+
+    def keep_log_paths(self, paths: Mapping[tuple[int, int], str]) -> None:
+        """Tell where the logs of running attempts are, by job and epoch."""
 
     def finish(
         self, work: Work, outcome: Outcome, tail: bytes = b"", obstacle: Obstacle | None = None

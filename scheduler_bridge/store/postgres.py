@@ -89,14 +89,24 @@ class PostgresStore:
             maxima=[t.maximum for t in types] + [None] * len(problems),
             exclusive=[Special.EXCLUSIVE in t.special for t in types] + [False] * len(problems),
             local=[Special.LOCAL in t.special for t in types] + [False] * len(problems),
+            quiet=[Special.NOEMAIL in t.special for t in types] + [False] * len(problems),
             problems=[None] * len(types) + list(problems.values()),
             hosts=[h.name for h in hosts],
             slots=[h.slots for h in hosts],
         )
 
-    def register_host(self, host: Host, worker: str, types: Iterable[str]) -> Reported:
-        values = {"host": host.name, "slots": host.slots, "worker": worker, "types": list(types)}
-        (row,) = self._rows("register_host", **values)
+    def register_host(
+        self, host: Host, worker: str, types: Iterable[str], problems: Mapping[str, str] = NO_PROBLEMS
+    ) -> Reported:
+        (row,) = self._rows(
+            "register_host",
+            host=host.name,
+            slots=host.slots,
+            worker=worker,
+            types=list(types),
+            broken=list(problems),
+            problems=list(problems.values()),
+        )
         return Reported(*row)
 
     def retire_host(self, host: str, worker: str) -> None:
@@ -176,6 +186,10 @@ class PostgresStore:
         jobs, epochs = [job for job, _ in tails], [epoch for _, epoch in tails]
         self._rows("keep_output", jobs=jobs, epochs=epochs, tails=list(tails.values()))
 
+    def keep_log_paths(self, paths: Mapping[tuple[int, int], str]) -> None:
+        jobs, epochs = [job for job, _ in paths], [epoch for _, epoch in paths]
+        self._rows("keep_log_paths", jobs=jobs, epochs=epochs, paths=list(paths.values()))
+
     def finish(
         self, work: Work, outcome: Outcome, tail: bytes = b"", obstacle: Obstacle | None = None
     ) -> bool:
@@ -190,6 +204,7 @@ class PostgresStore:
                 tail=tail,
                 obstacle=obstacle and obstacle.kind.value,
                 subject=obstacle and obstacle.subject,
+                email=outcome.email,
             )
         )
 

@@ -2,12 +2,14 @@
 
 -- publish_configuration --
 -- Agent types and hosts as this bridge's configuration has them.
-select scheduler_bridge.publish_configuration(%(types)s, %(maxima)s, %(exclusive)s, %(local)s, %(problems)s::text[],
+select scheduler_bridge.publish_configuration(%(types)s, %(maxima)s, %(exclusive)s, %(local)s, %(quiet)s,
+                                              %(problems)s::text[],
                                               %(hosts)s, %(slots)s)
 
 -- register_host --
 -- A worker reports its host.
-select freed, draining, seconds_left, reloads from scheduler_bridge.register_host(%(host)s, %(slots)s, %(worker)s, %(types)s)
+select freed, draining, seconds_left, reloads
+from scheduler_bridge.register_host(%(host)s, %(slots)s, %(worker)s, %(types)s, %(broken)s::text[], %(problems)s::text[])
 
 -- retire_host --
 -- A worker that stops says so.
@@ -63,9 +65,14 @@ from scheduler_bridge.renew(%(worker)s, %(jobs)s::int[], %(epochs)s::int[], %(it
 -- What running agents have printed.
 select scheduler_bridge.keep_output(%(jobs)s::int[], %(epochs)s::int[], %(tails)s::bytea[])
 
+-- keep_log_paths --
+-- Where the logs of running attempts are.
+select scheduler_bridge.keep_log_paths(%(jobs)s::int[], %(epochs)s::int[], %(paths)s::text[])
+
 -- finish --
 -- The end of an attempt.
-select scheduler_bridge.finish(%(job)s, %(epoch)s, %(ending)s, %(items)s, %(reason)s, %(tail)s::bytea, %(obstacle)s, %(subject)s)
+select scheduler_bridge.finish(%(job)s, %(epoch)s, %(ending)s, %(items)s, %(reason)s, %(tail)s::bytea, %(obstacle)s, %(subject)s,
+                               %(email)s)
 
 -- startable --
 -- What that end made possible; after its commit.

@@ -41,7 +41,7 @@ def job(queue: Queue) -> int:
 def test_the_first_ok_marks_the_row_as_started(queue: Queue, job: int) -> None:
     assert queue.store.started(claimed(queue.store, job, "h2"), 99)
     found = queue.read(job)
-    assert (found.status, found.schedinfo) == (STARTED, "h2.99")
+    assert (found.status, found.schedinfo) == (STARTED, "localhost.99")
 
 
 def test_the_first_ok_may_be_told_twice(queue: Queue, job: int) -> None:
@@ -49,7 +49,7 @@ def test_the_first_ok_may_be_told_twice(queue: Queue, job: int) -> None:
     assert queue.store.started(work, 99)
     assert queue.store.started(work, 99)
     assert not queue.store.started(work, 100), "another agent"
-    assert queue.read(job).schedinfo == "h1.99"
+    assert queue.read(job).schedinfo == "localhost.99"
 
 
 @pytest.mark.parametrize("columns", [{"start": PAUSED_AT}, {"end": NOW_ISH, "bits": 2}, {"start": NOW_ISH}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,9 @@ def test_the_environment_is_read_and_remembered() -> None:
         SCHEDULER_BRIDGE_WINDOW="300",
         SCHEDULER_BRIDGE_STOP_GRACE_SECONDS="0",
         SCHEDULER_BRIDGE_REPOSITORY="/srv/files",
+        SCHEDULER_BRIDGE_BIND="127.0.0.1, ::1",
+        SCHEDULER_BRIDGE_TOKEN_FILE="/run/token",
+        SCHEDULER_BRIDGE_TRUSTED="10.1.0.0/16",
         SCHEDULER_BRIDGE_PORT="0",
     )
     assert (settings.database_url, settings.redis_url) == ("postgres://u:p@h/d", "rediss://:p@h:6380")
@@ -94,6 +98,8 @@ def test_the_environment_is_read_and_remembered() -> None:
     assert (settings.sweep_seconds, settings.lease_seconds, settings.stop_grace_seconds) == (2.5, 60, 0)
     assert (settings.repository_folder, settings.port, settings.web_port) == (Path("/srv/files"), 0, 8080)
     assert settings.origins["web_port"] == "environment PORT"
+    assert (settings.bind, settings.token_file) == (("127.0.0.1", "::1"), Path("/run/token"))
+    assert settings.trusted == (ip_network("10.1.0.0/16"),)
     assert all(origin.startswith("environment ") for origin in settings.origins.values())
 
 
@@ -265,3 +271,32 @@ def test_the_folder_to_read_is_found_by_the_same_precedence(
     options: dict[str, object], environment: dict[str, str], expected: Path | None
 ) -> None:
     assert config_folder(options, environment) == expected
+
+
+def test_the_folder_says_where_commands_are_taken_and_from_whom(tmp_path: Path) -> None:
+    folder = tmp_path / "conf"
+    (folder / "mods-enabled").mkdir(parents=True)
+    lines = [
+        "[FOSSOLOGY]",
+        "port = 2",
+        "address = host",
+        "[SCHEDULER]",
+        "bind = *",
+        "trusted = 10.0.0.0/8 fd00::/8",
+    ]
+    (folder / "fossology.conf").write_text("\n".join([*lines, "token_file = /etc/token", ""]))
+    settings = read({}, Configuration.read(folder))
+    assert settings.bind == ("",)
+    assert settings.trusted == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    assert settings.token_file == Path("/etc/token")
+    assert settings.origins["bind"] == f"{folder}/fossology.conf:5"
+    shown = {name: value for name, value, _ in settings.describe()}
+    assert (shown["bind"], shown["trusted"]) == ("*", "10.0.0.0/8, fd00::/8")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("BIND", "a b;c"), ("TRUSTED", "10.0.0.1/8"), ("TRUSTED", "everybody")]
+)
+def test_addresses_that_are_none_are_refused(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"SCHEDULER_BRIDGE_{name}"):
+        read({}, None, **{f"SCHEDULER_BRIDGE_{name}": text})

@@ -1,0 +1,1 @@
+"""The command port as a bridge serves it: `commands` over the rows and over the process."""

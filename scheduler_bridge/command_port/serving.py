@@ -1,0 +1,120 @@
+"""What a bridge serves beside its rows: the configuration it publishes, and the port where it takes commands."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from scheduler_bridge.command_port.control import BridgeControl
+from scheduler_bridge.command_port.holder import PortHolder
+from scheduler_bridge.command_port.orders import PostgresOrders
+from scheduler_bridge.commands.access import Access
+from scheduler_bridge.commands.execution import Execution
+from scheduler_bridge.commands.server import CommandPort, Limits
+from scheduler_bridge.configuration.folder import Configuration
+from scheduler_bridge.errors import SettingsError
+from scheduler_bridge.proposals import Proposals
+from scheduler_bridge.settings import Settings
+from scheduler_bridge.store.postgres import PostgresStore
+
+log = logging.getLogger(__name__)
+
+LONGEST_TOKEN = 4096  # bytes of its file
+
+
+class CommandService:
+    """Commands for one bridge: `begin`, then `tend` again and again, then `close`; all in the bridge's own thread."""
+
+    def __init__(
+        self,
+        store: PostgresStore,
+        proposals: Proposals,
+        settings: Settings,
+        configuration: Configuration,
+        *,
+        owner: str,
+        wake: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._configuration = configuration
+        self._orders = PostgresOrders(store, proposals)
+        self._control = BridgeControl(os.environ, wake=wake, reload=self.ask_for_reload)
+        self._wake = wake
+        self._looks_now = False
+        port = CommandPort(
+            Execution(self._orders, self._control).answer,
+            [(address, settings.port) for address in settings.bind],
+            access=Access(read_token(settings.token_file), settings.trusted),
+            limits=Limits(threads=configuration.timers.interface_threads),
+        )
+        self._holder = PortHolder(
+            port,
+            settings.port,
+            self._orders,
+            owner=owner,
+            host=settings.host,
+            required=settings.origins["port"] != "default",
+        )
+        self._holder.reloaded = self._reload
+        self._holder.bound = self._describe
+
+    def begin(self) -> None:
+        """Publish the configuration and take the port. Raises SettingsError when a stranger has it."""
+        self._publish()
+        self._holder.take()
+
+    def tend(self) -> None:
+        """Whatever is due; costs nothing most of the time."""
+        if self._looks_now:
+            self._looks_now = False
+            self._holder.report()
+        self._holder.tend()
+
+    def ask_for_reload(self) -> None:
+        """Let every bridge and every worker read its configuration again, this one at once."""
+        self._orders.reload()
+        self._looks_now = True
+        self._wake()
+
+    def close(self) -> None:
+        """Close the port; commands under way are answered first."""
+        self._holder.close()
+
+    def _publish(self) -> None:
+        found = self._configuration
+        self._orders.configured = found.hosts
+        self._store.publish_configuration(
+            found.agent_types.values(), found.hosts.values(), found.broken_agent_types
+        )
+
+    def _reload(self) -> None:
+        found = Configuration.read(self._configuration.folder)
+        for problem in found.problems:
+            log.warning("%s", problem, extra={"action": "configuration_problem"})
+        if found.errors:
+            log.error("the configuration stays as it was", extra={"action": "reload_refused"})
+            return
+        self._configuration = found
+        self._publish()
+        self._control.describe(port=self._control.scheduler_line().port, revision=found.commit_hash)
+        log.info("the configuration has been read again", extra={"action": "reloaded"})
+
+    def _describe(self, port: int) -> None:
+        self._control.describe(port=port, revision=self._configuration.commit_hash)
+        log.info("commands are taken on port %d", port, extra={"action": "port_open"})
+
+
+def read_token(path: Path | None) -> str | None:
+    """The secret in a file; None: no file is named. Raises SettingsError."""
+    if path is None:
+        return None
+    try:
+        with path.open(encoding="utf-8") as file:
+            token = file.read(LONGEST_TOKEN).strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"token_file {path} cannot be read: {error}") from error
+    if not token:
+        raise SettingsError(f"token_file {path} holds no token")
+    return token
