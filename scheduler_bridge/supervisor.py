@@ -37,6 +37,7 @@ STOP_GRACE_SECONDS = 30.0
 SHORT_GRACE_SECONDS = 2.0  # after a second Ctrl-C
 KEPT_LIVES = 16  # of a part, to look again for what was not dead soon after its end
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Answer = Callable[[], bool]  # what a signal means; whether it asks for the end, or to hurry
 STOP_ORDER = (("bridge", "beat"), (), ("web",))  # the empty place: every part that is not named
 
 
@@ -48,10 +49,11 @@ class _Process:
         self.backoff = Backoff()
         self.start_at = 0.0  # monotonic; when it is to be started, while it does not run
         self.started_at = 0.0
+        self.ends = 0
+        self.retired = False  # is not to be started again
+        self.ending = False  # has been told to, otherwise than by SIGTERM
         self.child: subprocess.Popen[bytes] | None = None
-        self.lives: deque[Life] = deque(
-            maxlen=KEPT_LIVES
-        )  # the present and former ones, where they can be told
+        self.lives: deque[Life] = deque(maxlen=KEPT_LIVES)  # present and former, where they can be told
 
     def start(self, environment: Mapping[str, str], folder: Path, output: Output) -> None:
         target = output.target(self.part.name)
@@ -77,15 +79,21 @@ class _Process:
             return None
         status, pid = self.child.returncode, self.child.pid
         self.child = None
+        self.ends += 1
         _kill_group(pid)
         self.backoff = self.backoff.after(time.monotonic() - self.started_at)
         self.start_at = time.monotonic() + self.backoff.delay_seconds
         return status
 
-    def terminate(self) -> None:
-        """SIGTERM to the main process alone: it knows what to do with its own."""
+    @property
+    def to_start(self) -> bool:
+        """It does not run and shall."""
+        return self.child is None and not self.retired
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal to the main process alone: it knows what to do with its own."""
         if self.child is not None:
-            self.child.terminate()
+            self.child.send_signal(number)
 
     def kill(self) -> None:
         """SIGKILL to the whole group."""
@@ -98,7 +106,8 @@ class _Process:
 class Supervisor:
     """Runs `parts`; a context manager whose end stops them.
 
-    Each gets `environment` and works in `folder`. `grace_seconds` is how long one may take to stop.
+    Each gets `environment` and works in `folder`. `grace_seconds` is how long one may take to stop. `answers` tell
+    what signals mean that do not simply ask for the end; they are called by the loop, in the main thread.
     """
 
     def __init__(
@@ -109,8 +118,10 @@ class Supervisor:
         *,
         folder: Path,
         grace_seconds: float = STOP_GRACE_SECONDS,
+        answers: Mapping[signal.Signals, Answer] | None = None,
     ) -> None:
         self.interrupted = False  # a signal asked for the end
+        self._answers = dict(answers or {})
         self._processes = [_Process(part) for part in parts]
         self._environment = environment
         self._output = output
@@ -132,9 +143,9 @@ class Supervisor:
 
     def start(self) -> None:
         """Start all parts and take over SIGINT, SIGTERM, SIGHUP and SIGCHLD until `stop` has returned."""
-        handled = [signal.SIGINT, signal.SIGTERM, signal.SIGCHLD]
+        handled = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, *self._answers}
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
-            handled.append(signal.SIGHUP)
+            handled.add(signal.SIGHUP)
         self._handlers = {number: signal.signal(number, _noted) for number in handled}
         # Python itself writes each signal's number there, at once: no signal is missed just before a wait.
         signal.set_wakeup_fd(self._recorder.fileno(), warn_on_full_buffer=False)
@@ -153,18 +164,41 @@ class Supervisor:
             if not self.interrupted:
                 self._start_due()
 
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a part, if it runs."""
+        for process in self._named(name):
+            process.send(number)
+
+    def end(self, name: str, number: signal.Signals) -> None:
+        """Tell a part by this signal, now, what `stop` would tell it by SIGTERM."""
+        for process in self._named(name):
+            process.retired = process.ending = True
+            process.send(number)
+
+    def retire(self, name: str) -> None:
+        """Do not start a part again once it has ended."""
+        for process in self._named(name):
+            process.retired = True
+
+    def runs(self, name: str) -> bool:
+        """Whether a part has a process."""
+        return any(process.child is not None for process in self._named(name))
+
+    def ends(self, name: str) -> int:
+        """How often a part has ended."""
+        return sum(process.ends for process in self._named(name))
+
+    def limit_grace(self, seconds: float) -> None:
+        """Leave parts no longer than that to stop."""
+        self._grace_seconds = min(self._grace_seconds, seconds)
+
     def stop(self) -> None:
         """End all parts in order, then give the signals back. A second SIGINT shortens the grace."""
         named = {name for names in STOP_ORDER for name in names}
+        unnamed = [process for process in self._processes if process.part.name not in named]
         try:
             for names in STOP_ORDER:
-                self._stop(
-                    [
-                        p
-                        for p in self._processes
-                        if p.part.name in names or not (names or p.part.name in named)
-                    ]
-                )
+                self._stop([found for name in names for found in self._named(name)] if names else unnamed)
         finally:
             for process in self._processes:
                 process.kill()
@@ -172,6 +206,9 @@ class Supervisor:
             adopt_orphans(False)
             self._output.finish()
             self._give_signals_back()
+
+    def _named(self, name: str) -> list[_Process]:
+        return [process for process in self._processes if process.part.name == name]
 
     def _give_signals_back(self) -> None:
         if self._handlers:
@@ -184,19 +221,23 @@ class Supervisor:
         """Wait for a signal, then take all there are; whether one of them asks for the end."""
         ready, _, _ = select.select([self._signals], [], [], timeout)
         taken = self._signals.recv(4096) if ready else b""
-        asked = any(number in ASKING for number in taken)
+        asked = any(list(map(self._asks, taken)))  # each is answered
         self.interrupted = self.interrupted or asked
         return asked
 
+    def _asks(self, number: int) -> bool:
+        answer = self._answers.get(signal.Signals(number))
+        return answer() if answer else number in ASKING
+
     def _until_next_start(self, every_seconds: float | None) -> float | None:
         now = time.monotonic()
-        waits = [max(0.0, process.start_at - now) for process in self._processes if process.child is None]
+        waits = [max(0.0, process.start_at - now) for process in self._processes if process.to_start]
         return min([*waits, *([] if every_seconds is None else [every_seconds])], default=None)
 
     def _start_due(self) -> None:
         now = time.monotonic()
         for process in self._processes:
-            if process.child is None and process.start_at <= now:
+            if process.to_start and process.start_at <= now:
                 process.start(self._environment, self._folder, self._output)
 
     def _note_ended(self) -> None:
@@ -204,7 +245,8 @@ class Supervisor:
             status = process.reap()
             if status is not None:
                 delay = process.backoff.delay_seconds
-                self._output.say(f"{process.part.name} {_ending(status)}, starts again in {delay:.0f} s")
+                again = "" if process.retired else f", starts again in {delay:.0f} s"
+                self._output.say(f"{process.part.name} {_ending(status)}{again}")
                 self._clear_up()
         reap_adopted(self._others | {process.child.pid for process in self._processes if process.child})
 
@@ -217,7 +259,8 @@ class Supervisor:
     def _stop(self, processes: Sequence[_Process]) -> None:
         alive = [process for process in processes if process.child is not None]
         for process in alive:
-            process.terminate()
+            if not process.ending:
+                process.send(signal.SIGTERM)
         deadline = time.monotonic() + self._grace_seconds
         while alive := self._still_alive(alive):
             left = deadline - time.monotonic()

@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from scheduler_bridge.cli.bridge import bridge
+from scheduler_bridge.cli.commands import cli
 from scheduler_bridge.cli.config import config
 from scheduler_bridge.cli.context import BridgeGroup, Options
 from scheduler_bridge.cli.database import install_the_trigger, migrate_database, prune, remove_the_trigger
+from scheduler_bridge.cli.fossology import fossology
 from scheduler_bridge.cli.logs import logs
 from scheduler_bridge.cli.run import run
 from scheduler_bridge.cli.status import status
@@ -42,6 +44,7 @@ for command in (
     run,
     up,
     bridge,
+    fossology,
     migrate_database,
     install_the_trigger,
     remove_the_trigger,
@@ -49,6 +52,7 @@ for command in (
     status,
     logs,
     why,
+    cli,
     config,
     prune,
 ):
