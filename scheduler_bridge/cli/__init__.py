@@ -13,6 +13,7 @@ from scheduler_bridge.cli.context import BridgeGroup, Options
 from scheduler_bridge.cli.database import install_the_trigger, migrate_database, prune, remove_the_trigger
 from scheduler_bridge.cli.fossology import fossology
 from scheduler_bridge.cli.logs import logs
+from scheduler_bridge.cli.orders import drain, rerun
 from scheduler_bridge.cli.run import run
 from scheduler_bridge.cli.status import status
 from scheduler_bridge.cli.submit import submit
@@ -52,6 +53,8 @@ for command in (
     status,
     logs,
     why,
+    rerun,
+    drain,
     cli,
     config,
     prune,

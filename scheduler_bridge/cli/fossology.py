@@ -67,7 +67,8 @@ def fossology(ctx: click.Context, /, **given: Any) -> None:
     state folder (SCHEDULER_BRIDGE_STATE).
 
     \b
-    Example: fo_scheduler --daemon --reset --verbose=3 --config /usr/local/etc/fossology
+    Example: scheduler-bridge fossology --config /usr/local/etc/fossology
+             fo_scheduler --daemon --reset --verbose=3 --config /usr/local/etc/fossology
     """
     options = ctx.find_object(Options) or Options(None, None, None)
     choices = _choices(options, given)

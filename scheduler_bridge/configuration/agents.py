@@ -9,11 +9,15 @@ from scheduler_bridge.configuration.grammar import KEY_NAME
 from scheduler_bridge.configuration.problem import Problem, shown
 from scheduler_bridge.configuration.reader import Reader, load
 from scheduler_bridge.configuration.suggestion import did_you_mean, nearest
-from scheduler_bridge.model.agents import AgentType, Special
+from scheduler_bridge.model.agents import AgentType, Retry, Special
+from scheduler_bridge.model.jobs import Ending
 
 MODS_ENABLED = "mods-enabled"
 GROUP = "default"
 MANDATORY = ("command", "max", "special")
+RETRIED = {"failed": Ending.FAILED, "lost": Ending.LOST}  # items of retry[]
+MOST_ATTEMPTS = 1000
+MOST_BACKOFF_SECONDS = 3600
 WORD = re.compile(r'"([^"]*)("?)|([^ ]+)')
 
 
@@ -54,9 +58,10 @@ def load_agent_type(module: Path) -> tuple[AgentType | None, list[Problem]]:
     command = _command(reader)
     maximum = _maximum(reader)
     special = _special(reader)
+    retry = _retry(reader)
     if reader.failed():
         return None, reader.problems
-    return AgentType(module.name, command, module / "agent", maximum, special), reader.problems
+    return AgentType(module.name, command, module / "agent", maximum, special, retry), reader.problems
 
 
 def words(command: str) -> tuple[str, ...]:
@@ -117,3 +122,29 @@ def _special(reader: Reader) -> frozenset[Special]:
             near = did_you_mean(item.strip(), (special.value for special in Special))
             reader.warn(line, f"unknown flag {shown(item)} is ignored{near}")
     return frozenset(flags)
+
+
+def _retry(reader: Reader) -> Retry:
+    """Keys that FOSSology's scheduler does not have and ignores; missing ones mean what it does."""
+    shipped = Retry()
+    return Retry(
+        attempts=reader.number(GROUP, "attempts", default=shipped.attempts, least=1, most=MOST_ATTEMPTS),
+        endings=_retry_after(reader),
+        backoff_seconds=reader.number(GROUP, "backoff", default=0, least=0, most=MOST_BACKOFF_SECONDS),
+    )
+
+
+def _retry_after(reader: Reader) -> frozenset[Ending]:
+    entry = reader.document.entry(GROUP, "retry")
+    if entry is None:
+        return Retry().endings
+    if isinstance(entry.value, str):
+        reader.refuse(entry.line, "retry is a list: write retry[] = ...")
+        return frozenset()
+    found = set()
+    for item, line in zip(entry.value, entry.lines, strict=True):
+        if item.strip() in RETRIED:
+            found.add(RETRIED[item.strip()])
+        elif item.strip():
+            reader.refuse(line, f"retry knows {' and '.join(RETRIED)}, not {shown(item)}")
+    return frozenset(found)

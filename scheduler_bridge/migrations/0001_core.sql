@@ -23,10 +23,12 @@ create table open_job (
     gave_way boolean not null default false,       -- its hint was used for a job that goes before it
     worker text,                                   -- owner of the claim
     epoch int not null default 0,                  -- number of the last attempt
+    before int not null default 0,                 -- ... and of the last one before the row was queued (again)
     verbosity int,                                 -- ordered for its running agent; null: not ordered
     obstacle text,                                 -- why the last claim was refused ...
     subject text,                                  -- ... and by what
-    refused_at timestamptz
+    refused_at timestamptz,
+    not_before timestamptz                         -- its last attempt failed: the next waits until then
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 
 create index open_job_stream on open_job (stream);
@@ -97,6 +99,10 @@ create table agent_type (
     exclusive boolean not null default false,
     local boolean not null default false,          -- only on the host named localhost
     quiet boolean not null default false,          -- its end sends no mail
+    attempts int not null default 10,              -- failed and lost ones of a job, then it is given up
+    retry_failed boolean not null default false,   -- whether a job is tried again after an agent's own failure ...
+    retry_lost boolean not null default true,      -- ... and after the loss of its worker or host
+    backoff float not null default 0,              -- seconds before the second attempt, doubled for each later one
     problem text                                   -- what is wrong with its .conf; null: nothing
 );
 

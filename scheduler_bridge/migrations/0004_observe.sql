@@ -19,10 +19,11 @@ begin
         return '{}';
     end if;
     with fresh as (
-        insert into open_job (job, stream, agent_type, host, priority, epoch)
+        insert into open_job (job, stream, agent_type, host, priority, epoch, before)
         select q.jq_pk, q.jq_job_fk, q.jq_type, case when t.local then 'localhost' else nullif(q.jq_host, '') end,
-               j.job_priority, coalesce((select max(a.epoch) from attempt a where a.job = q.jq_pk), 0)
+               j.job_priority, earlier.epoch, earlier.epoch
         from jobqueue q join job j on j.job_pk = q.jq_job_fk left join agent_type t on t.name = q.jq_type
+        cross join lateral (select coalesce(max(a.epoch), 0) as epoch from attempt a where a.job = q.jq_pk) earlier
         where q.jq_pk = any (v_new)
         on conflict do nothing
         returning job, stream

@@ -22,7 +22,7 @@ declare
     v record;
     v_needs record;
 begin
-    select o.worker, case when t.local then 'localhost' else o.host end as wanted, o.agent_type, q.jq_pk, q.jq_starttime, q.jq_endtime, q.jq_end_bits, j.job_pk,
+    select o.worker, case when t.local then 'localhost' else o.host end as wanted, o.agent_type, o.not_before, q.jq_pk, q.jq_starttime, q.jq_endtime, q.jq_end_bits, j.job_pk,
            t.name as type, t.maximum, t.exclusive, t.problem, h.slots
     into v
     from open_job o left join jobqueue q on q.jq_pk = o.job left join job j on j.job_pk = q.jq_job_fk
@@ -55,6 +55,8 @@ begin
 
     if v.type is null then
         kind := 'unknown_type'; subject := v.agent_type;
+    elsif v.not_before > now() then
+        kind := 'backoff'; subject := to_char(v.not_before, 'YYYY-MM-DD HH24:MI:SS TZ');
     elsif v.wanted is not null and v.wanted <> coalesce(p_host, v.wanted) then
         kind := 'wrong_host'; subject := v.wanted;
     elsif p_host is null and not has_taker(v.agent_type, v.wanted) then

@@ -1,17 +1,48 @@
 -- How attempts end, and what becomes possible then.
 
+-- Attempts of a job that have failed or were lost since its row was queued.
+create function counted_attempts(p_job int) returns int
+language plpgsql stable set search_path from current as $$
+begin
+    return (
+        select count(*) from attempt a join open_job o on o.job = a.job
+        where a.job = p_job and a.ending in ('failed', 'lost') and a.epoch > o.before
+    );
+end
+$$;
+
+-- How long a job waits for its next attempt after one that has failed or was lost; null: it is given up. Attempts that were
+-- returned do not count: nobody is to blame for them.
+create function next_attempt(p_job int, p_ending text) returns interval
+language plpgsql stable set search_path from current as $$
+declare
+    v_type agent_type;
+    v_count int := counted_attempts(p_job);
+begin
+    select t.* into v_type from open_job o join agent_type t on t.name = o.agent_type where o.job = p_job;
+    if v_count >= coalesce(v_type.attempts, 10)
+       or (p_ending = 'failed' and not coalesce(v_type.retry_failed, false))
+       or (p_ending = 'lost' and not coalesce(v_type.retry_lost, true)) then
+        return null;
+    end if;
+    return least(interval '1 hour', coalesce(v_type.backoff, 0) * 2 ^ least(greatest(v_count - 1, 0), 20) * interval '1 second');
+end
+$$;
+
 -- Ends one attempt under its epoch; false when the lease has moved on, and then nothing was written. Asked again after
 -- a lost answer, it answers the same.
--- completed and failed end the row with FOSSology's texts; returned and lost free it again, as if never started, unless
--- somebody else has ended it. A row that is returned because this host cannot run it now (p_obstacle) is not proposed
--- again before the sweep looks at it.
+-- completed ends the row with FOSSology's text, and so does failed and lost where no attempt is left (`next_attempt`);
+-- else the row is free again, as if never started, unless somebody else has ended it. A row that is returned because
+-- this host cannot run it now (p_obstacle) is not proposed again before the sweep looks at it.
 create function finish(
     p_job int, p_epoch int, p_ending text, p_items int, p_reason text, p_tail bytea,
     p_obstacle text default null, p_subject text default null, p_email text default null
 ) returns boolean
 language plpgsql set search_path from current as $$
+declare
+    v_wait interval := interval '0';  -- null: no further attempt
 begin
-    if p_ending = 'failed' then
+    if p_ending in ('failed', 'lost') then
         perform no_mirroring();
     end if;
     update attempt a set ended_at = now(), ending = p_ending, reason = p_reason, items = p_items, email = p_email
@@ -22,35 +53,60 @@ begin
     if p_tail <> '' then
         perform keep_output(array[p_job], array[p_epoch], array[p_tail]);
     end if;
-    if p_ending in ('completed', 'failed') then
-        update jobqueue q
-        set jq_endtime = now(), jq_end_bits = jq_end_bits | case p_ending when 'completed' then 1 else 2 end,
-            jq_endtext = case p_ending when 'completed' then 'Completed' else 'Failed' end,
-            jq_schedinfo = null, jq_itemsprocessed = p_items
-        where q.jq_pk = p_job and q.jq_endtime is null;
-        if p_ending = 'failed' and exists (select from jobqueue q where q.jq_pk = p_job and q.jq_end_bits >= 2) then
-            perform lock_jobs(p_job || array(select d.job from dependents_of(array[p_job]) d));
-            perform fail_dependents(p_job);
-        end if;
-        perform forget_jobs(array[p_job]);
+    if p_ending in ('failed', 'lost') then
+        v_wait := next_attempt(p_job, p_ending);
+    end if;
+    if p_ending = 'completed' or v_wait is null then
+        perform end_row(p_job, p_epoch, p_ending, p_items);
     else
-        update jobqueue q
-        set jq_starttime = case q.jq_endtext when 'Paused' then timestamptz '9999-12-31' end,  -- it stays paused
-            jq_endtext = case q.jq_endtext when 'Paused' then q.jq_endtext end, jq_schedinfo = null
-        from attempt a
-        where q.jq_pk = p_job and q.jq_endtime is null and q.jq_starttime < '9999-12-31'
-          and a.job = p_job and a.epoch = p_epoch and a.started_at is not null;
-        update open_job o
-        set worker = null, ready = true, proposed_at = null, proposals = 0, refused_at = now(), subject = p_subject,
-            obstacle = case when q.jq_starttime >= '9999-12-31' then 'paused' else p_obstacle end
-        from jobqueue q where o.job = p_job and q.jq_pk = p_job and q.jq_endtime is null;
-        if not found then
-            update attempt a set reason = 'ended from outside: ' || coalesce(q.jq_endtext, '')
-            from jobqueue q where a.job = p_job and a.epoch = p_epoch and q.jq_pk = p_job;
-            perform forget_jobs(array[p_job]);
-        end if;
+        perform free_row(p_job, p_epoch, v_wait, p_obstacle, p_subject);
     end if;
     return true;
+end
+$$;
+
+-- The part of `finish` that ends the row, unless somebody else has, and fails what depends on a failure.
+create function end_row(p_job int, p_epoch int, p_ending text, p_items int) returns void
+language plpgsql set search_path from current as $$
+begin
+    update jobqueue q
+    set jq_endtime = now(), jq_end_bits = jq_end_bits | case p_ending when 'completed' then 1 else 2 end,
+        jq_endtext = case p_ending when 'completed' then 'Completed' else 'Failed' end,
+        jq_schedinfo = null, jq_itemsprocessed = p_items
+    where q.jq_pk = p_job and q.jq_endtime is null;
+    if found and p_ending = 'lost' then
+        update attempt a set reason = a.reason || '; given up after ' || counted_attempts(p_job) || ' attempts'
+        where a.job = p_job and a.epoch = p_epoch;
+    end if;
+    if p_ending <> 'completed' and exists (select from jobqueue q where q.jq_pk = p_job and q.jq_end_bits >= 2) then
+        perform lock_jobs(p_job || array(select d.job from dependents_of(array[p_job]) d));
+        perform fail_dependents(p_job);
+    end if;
+    perform forget_jobs(array[p_job]);
+end
+$$;
+
+-- The part of `finish` that lets the row wait again.
+create function free_row(p_job int, p_epoch int, p_wait interval, p_obstacle text, p_subject text) returns void
+language plpgsql set search_path from current as $$
+begin
+    update jobqueue q
+    set jq_starttime = case q.jq_endtext when 'Paused' then timestamptz '9999-12-31' end,  -- it stays paused
+        jq_endtext = case q.jq_endtext when 'Paused' then q.jq_endtext end, jq_schedinfo = null
+    from attempt a
+    where q.jq_pk = p_job and q.jq_endtime is null and q.jq_starttime < '9999-12-31'
+      and a.job = p_job and a.epoch = p_epoch and a.started_at is not null;
+    update open_job o
+    set worker = null, ready = true, proposed_at = null, proposals = 0, refused_at = now(), subject = p_subject,
+        obstacle = case when q.jq_starttime >= '9999-12-31' then 'paused' when p_wait > interval '0' then 'backoff'
+                        else p_obstacle end,
+        not_before = case when p_wait > interval '0' then now() + p_wait end
+    from jobqueue q where o.job = p_job and q.jq_pk = p_job and q.jq_endtime is null;
+    if not found then
+        update attempt a set reason = 'ended from outside: ' || coalesce(q.jq_endtext, '')
+        from jobqueue q where a.job = p_job and a.epoch = p_epoch and q.jq_pk = p_job;
+        perform forget_jobs(array[p_job]);
+    end if;
 end
 $$;
 

@@ -24,6 +24,7 @@ declare
     v attempt;
     v_taken attempt[];
 begin
+    perform no_mirroring();
     for v in
         select * from attempt a where a.ended_at is null and (a.expires_at < now() or a.worker = any (p_dead))
         order by a.job for update skip locked
@@ -38,6 +39,17 @@ begin
         select o.job from open_job o where o.job = any (parked(a.agent_type, a.host)) order by o.job for update skip locked
     )) from unnest(v_taken) a;
 end
+$$;
+
+-- Jobs whose time to be tried again has come are startable.
+create function end_backoffs() returns void
+language sql set search_path from current as $$
+    with over as (
+        select o.job from open_job o
+        where o.obstacle = 'backoff' and o.ready and o.worker is null and o.not_before <= now()
+        order by o.job for update skip locked
+    )
+    update open_job o set obstacle = null, subject = null from over where o.job = over.job
 $$;
 
 -- Brings open jobs to what the foreign tables say. Returns those to `settle`: these, and what needed one that is gone.
@@ -231,17 +243,20 @@ $$;
 
 -- A bridge publishes the configuration: agent types, and the hosts that may be asked for by name.
 create function publish_configuration(
-    p_types text[], p_maxima int[], p_exclusive boolean[], p_local boolean[], p_quiet boolean[], p_problems text[],
-    p_hosts text[], p_slots int[]
+    p_types text[], p_maxima int[], p_exclusive boolean[], p_local boolean[], p_quiet boolean[], p_attempts int[],
+    p_retry_failed boolean[], p_retry_lost boolean[], p_backoff float[], p_problems text[], p_hosts text[], p_slots int[]
 ) returns void
 language plpgsql set search_path from current as $$
 begin
     delete from agent_type where name <> all (p_types);
-    insert into agent_type (name, maximum, exclusive, local, quiet, problem)
-    select * from unnest(p_types, p_maxima, p_exclusive, p_local, p_quiet, p_problems) order by 1
+    insert into agent_type (name, maximum, exclusive, local, quiet, attempts, retry_failed, retry_lost, backoff, problem)
+    select * from unnest(
+        p_types, p_maxima, p_exclusive, p_local, p_quiet, p_attempts, p_retry_failed, p_retry_lost, p_backoff, p_problems
+    ) order by 1
     on conflict (name) do update
     set maximum = excluded.maximum, exclusive = excluded.exclusive, local = excluded.local, quiet = excluded.quiet,
-        problem = excluded.problem;
+        attempts = excluded.attempts, retry_failed = excluded.retry_failed, retry_lost = excluded.retry_lost,
+        backoff = excluded.backoff, problem = excluded.problem;
     insert into host (name, slots) select * from unnest(p_hosts, p_slots) on conflict do nothing;
 end
 $$;

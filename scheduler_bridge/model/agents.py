@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from scheduler_bridge.model.jobs import Ending
+
 
 class Special(Enum):
     """A `special[]` flag of an agent's configuration file."""
@@ -17,6 +19,15 @@ class Special(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """When a job is tried again; the default is FOSSology's: never after the agent's own failure."""
+
+    attempts: int = 10  # that failed or were lost; the job is given up with the last
+    endings: frozenset[Ending] = frozenset({Ending.LOST})  # FAILED, LOST: after which it is tried again
+    backoff_seconds: float = 0.0  # before the second attempt, doubled for each later one, at most an hour
+
+
+@dataclass(frozen=True, slots=True)
 class AgentType:
     """A configured program, as `mods-enabled/NAME/NAME.conf` describes it."""
 
@@ -25,6 +36,7 @@ class AgentType:
     directory: Path  # mods-enabled/NAME/agent
     maximum: int | None = None  # running at once over all hosts; None: no limit
     special: frozenset[Special] = field(default_factory=frozenset)
+    retry: Retry = Retry()
 
     @property
     def program(self) -> Path:

@@ -26,6 +26,7 @@ class ObstacleKind(Enum):
     DOOMED = "doomed"  # a prerequisite failed; subject: job numbers
     NEEDS = "needs"  # prerequisites have not completed; subject: job numbers
     UNKNOWN_TYPE = "unknown_type"  # not configured; subject: agent type
+    BACKOFF = "backoff"  # its last attempt failed and the next waits; subject: until when
     WRONG_HOST = "wrong_host"  # must run elsewhere; subject: host where it may
     EXCLUSIVE_RUNS = "exclusive_runs"  # a job that runs alone is running
     EXCLUSIVE_WAITS = "exclusive_waits"  # it runs alone and others run; subject: agent type
@@ -60,6 +61,7 @@ _SENTENCES = {
     ObstacleKind.DOOMED: "it depends on failed jobs: {subject}",
     ObstacleKind.NEEDS: "it waits for jobs: {subject}",
     ObstacleKind.UNKNOWN_TYPE: "agent type {subject} is not configured",
+    ObstacleKind.BACKOFF: "its last attempt failed: it is tried again at {subject}",
     ObstacleKind.WRONG_HOST: "it may only run on host {subject}",
     ObstacleKind.EXCLUSIVE_RUNS: "it waits for the end of a job that runs alone",
     ObstacleKind.EXCLUSIVE_WAITS: "agent type {subject} runs alone: it waits for all other jobs to end",
@@ -94,6 +96,7 @@ class Facts:
     paused: bool = False
     doomed: tuple[int, ...] = ()  # prerequisites that failed
     needs: tuple[int, ...] = ()  # prerequisites that have not completed
+    backoff: str = ""  # until when it waits for its next attempt
     type_known: bool = True  # configured
     type_running: int = 0  # over all hosts
     type_maximum: int | None = None  # None: no limit
@@ -123,6 +126,7 @@ def _questions(facts: Facts) -> Iterator[tuple[ObstacleKind, bool, str]]:
     yield ObstacleKind.DOOMED, bool(facts.doomed), listed(sorted(facts.doomed))
     yield ObstacleKind.NEEDS, bool(facts.needs), listed(sorted(facts.needs))
     yield ObstacleKind.UNKNOWN_TYPE, not facts.type_known, facts.agent_type
+    yield ObstacleKind.BACKOFF, bool(facts.backoff), facts.backoff
     host = LOCAL_HOST if facts.is_local else facts.wanted_host or facts.host
     yield ObstacleKind.WRONG_HOST, host != facts.host, host
     yield ObstacleKind.EXCLUSIVE_RUNS, facts.exclusive_running, ""

@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from scheduler_bridge.model.agents import AgentType, Host
-from scheduler_bridge.model.jobs import Ending, Job, Outcome, Work
+from scheduler_bridge.model.jobs import Job, Outcome, Work
 from scheduler_bridge.plan import admission
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
 from scheduler_bridge.store.memory_hints import (
@@ -26,7 +26,7 @@ from scheduler_bridge.store.memory_hints import (
 from scheduler_bridge.store.memory_queue import MemoryQueue
 from scheduler_bridge.store.memory_records import Attempt, HostReport, OpenJob
 from scheduler_bridge.store.memory_state import MemoryState
-from scheduler_bridge.store.memory_sweep import compare, end, give_back, reclaim
+from scheduler_bridge.store.memory_sweep import compare, conclude, end_backoffs, reclaim
 from scheduler_bridge.store.port import (
     NO_PROBLEMS,
     Held,
@@ -236,13 +236,9 @@ class MemoryStore:
         if attempt is None:
             known = self._state.attempts.get((work.job, work.epoch))
             return known is not None and known.ending is outcome.ending
-        attempt.ending, attempt.reason, attempt.items = outcome.ending, outcome.reason, outcome.items
         if tail:
             self.tails[work.job, work.epoch] = tail
-        if outcome.ending in (Ending.COMPLETED, Ending.FAILED):
-            end(self._state, work.job, outcome)
-        else:
-            give_back(self._state, attempt, obstacle)
+        conclude(self._state, attempt, outcome, obstacle)
         return True
 
     @_alone
@@ -288,6 +284,7 @@ class MemoryStore:
         self._state.mirror()
         compare(self._state)
         self._state.settle(list(self._state.open))
+        end_backoffs(self._state)
         withdraw_lost_hints(self._state, hint_seconds)
         streams = {one.stream for one in self._state.open.values()}
         self._state.streams = {

@@ -22,6 +22,7 @@ class OpenJob:
     host: str | None  # None: any
     priority: int
     needs: set[int]  # unsatisfied when last looked at; 0: a dependency that names no job
+    before: int = 0  # number of the last attempt before the row was queued (again)
     planned: bool = False
     ready: bool = False
     follower: int | None = None
@@ -32,6 +33,7 @@ class OpenJob:
     obstacle: str | None = None  # of the last refusal
     subject: str | None = None
     refused_at: datetime | None = None
+    not_before: datetime | None = None  # its last attempt failed: the next waits until then
 
     @property
     def startable(self) -> bool:

@@ -49,6 +49,7 @@ class MemoryState:
             host = LOCAL_HOST if self._has(row.agent_type, Special.LOCAL) else row.host or None
             priority = self.queue.streams[row.stream].priority
             self.open[job] = OpenJob(row.stream, row.agent_type, host, priority, self.unmet(row))
+            self.open[job].before = self.epochs.get(job, 0)
             self.streams.setdefault(row.stream, StreamLease())
         return len(self.open) - before
 
@@ -158,6 +159,7 @@ class MemoryState:
             paused=row.paused,
             doomed=tuple(broken),
             needs=tuple(self.unmet(row)),
+            backoff=str(found.not_before) if found.not_before and found.not_before > self.now() else "",
             type_known=found.agent_type in self.types or found.agent_type in self.problems,
             type_running=sum(attempt.agent_type == found.agent_type for attempt in running),
             type_maximum=configured.maximum if configured else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import timedelta
 
+from scheduler_bridge.model.agents import Retry
 from scheduler_bridge.model.jobs import Ending, Outcome
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind, obstacle
 from scheduler_bridge.store.memory_queue import FAILED_BITS, PAUSED_AT
@@ -14,23 +15,55 @@ from scheduler_bridge.store.memory_state import MemoryState
 SETTLES_BEFORE = timedelta(seconds=10)  # a refusal is looked at again after this
 
 
-def end(state: MemoryState, job: int, outcome: Outcome) -> None:
-    """Completed or failed: the row ends, unless somebody else has ended it, and leaves the mirror."""
+def conclude(
+    state: MemoryState, attempt: Attempt, outcome: Outcome, obstacle: Obstacle | None = None
+) -> None:
+    """End the attempt; its row ends where no further attempt is due, else it is free again."""
+    attempt.ending, attempt.reason, attempt.items = outcome.ending, outcome.reason, outcome.items
+    wait: timedelta | None = timedelta()
+    if outcome.ending in (Ending.FAILED, Ending.LOST):
+        wait = next_attempt(state, attempt)
+    if outcome.ending is Ending.COMPLETED or wait is None:
+        _end_row(state, attempt, outcome)
+    else:
+        _free_row(state, attempt, wait, obstacle)
+
+
+def next_attempt(state: MemoryState, attempt: Attempt) -> timedelta | None:
+    """How long a job waits for its next attempt; None: it is given up."""
+    configured = state.types.get(attempt.agent_type)
+    retry = configured.retry if configured else Retry()
+    count = len(_failed_or_lost(state, attempt.job))
+    if count >= retry.attempts or attempt.ending not in retry.endings:
+        return None
+    return min(timedelta(hours=1), timedelta(seconds=retry.backoff_seconds) * (1 << min(count - 1, 20)))
+
+
+def _failed_or_lost(state: MemoryState, job: int) -> list[Attempt]:
+    before = state.open[job].before if job in state.open else 0
+    found = (one for one in state.attempts.values() if one.job == job and one.epoch > before)
+    return [one for one in found if one.ending in (Ending.FAILED, Ending.LOST)]
+
+
+def _end_row(state: MemoryState, attempt: Attempt, outcome: Outcome) -> None:
+    job = attempt.job
     row = state.queue.rows.get(job)
     if row and row.end is None:
         completed = outcome.ending is Ending.COMPLETED
         row.end, row.schedinfo, row.items = state.now(), None, outcome.items
         row.bits |= 1 if completed else FAILED_BITS
         row.endtext = "Completed" if completed else "Failed"
+        if outcome.ending is Ending.LOST:
+            attempt.reason += f"; given up after {len(_failed_or_lost(state, job))} attempts"
     state.open.pop(job, None)
     if row and row.failed:
         state.fail_dependents(job)
 
 
-def give_back(state: MemoryState, attempt: Attempt, obstacle: Obstacle | None = None) -> None:
-    """Returned or lost: the row is free again, as if never started, unless somebody else has ended it."""
+def _free_row(state: MemoryState, attempt: Attempt, wait: timedelta, obstacle: Obstacle | None) -> None:
     row, one = state.queue.rows.get(attempt.job), state.open.get(attempt.job)
     if row is None or row.end is not None:
+        attempt.reason = f"ended from outside: {row.endtext if row else ''}"
         state.open.pop(attempt.job, None)
         return
     if attempt.started_at and not row.paused:
@@ -39,9 +72,19 @@ def give_back(state: MemoryState, attempt: Attempt, obstacle: Obstacle | None = 
     if one:
         one.worker, one.ready, one.proposed_at, one.proposals = None, True, None, 0
         one.obstacle, one.subject = (obstacle.kind.value, obstacle.subject) if obstacle else (None, None)
+        one.not_before = state.now() + wait if wait else None
         if row.paused:
             one.obstacle = ObstacleKind.PAUSED.value
+        elif wait:
+            one.obstacle = ObstacleKind.BACKOFF.value
         one.refused_at = state.now()
+
+
+def end_backoffs(state: MemoryState) -> None:
+    """Let jobs be startable whose time to be tried again has come."""
+    for one in state.open.values():
+        if one.obstacle == ObstacleKind.BACKOFF.value and one.not_before and one.not_before <= state.now():
+            one.obstacle = one.subject = None
 
 
 def reclaim(state: MemoryState, dead: Collection[str] = ()) -> list[int]:
@@ -50,8 +93,7 @@ def reclaim(state: MemoryState, dead: Collection[str] = ()) -> list[int]:
     for attempt in lost:
         why = "has died" if attempt.worker in dead else "expired"
         lease = attempt.worker if attempt.worker in dead else f"the lease of {attempt.worker}"
-        attempt.ending, attempt.reason = Ending.LOST, f"{lease} {why}"
-        give_back(state, attempt)
+        conclude(state, attempt, Outcome(Ending.LOST, attempt.items, f"{lease} {why}"))
     for attempt in lost:
         state.release(attempt.agent_type, attempt.host)
     return sorted(attempt.job for attempt in lost)

@@ -21,7 +21,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
 from scheduler_bridge.model.agents import AgentType, Host, Special
-from scheduler_bridge.model.jobs import Job, Outcome, Work
+from scheduler_bridge.model.jobs import Ending, Job, Outcome, Work
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
 from scheduler_bridge.store.port import (
     NO_PROBLEMS,
@@ -82,15 +82,20 @@ class PostgresStore:
     def publish_configuration(
         self, types: Iterable[AgentType], hosts: Iterable[Host], problems: Mapping[str, str] = NO_PROBLEMS
     ) -> None:
-        types, hosts = list(types), list(hosts)
+        # What is broken is known by its name; nothing of it runs, so that its limits do not matter.
+        types, hosts = [*types, *(AgentType(name, (), Path()) for name in problems)], list(hosts)
         self._rows(
             "publish_configuration",
-            types=[t.name for t in types] + list(problems),
-            maxima=[t.maximum for t in types] + [None] * len(problems),
-            exclusive=[Special.EXCLUSIVE in t.special for t in types] + [False] * len(problems),
-            local=[Special.LOCAL in t.special for t in types] + [False] * len(problems),
-            quiet=[Special.NOEMAIL in t.special for t in types] + [False] * len(problems),
-            problems=[None] * len(types) + list(problems.values()),
+            types=[t.name for t in types],
+            maxima=[t.maximum for t in types],
+            exclusive=[Special.EXCLUSIVE in t.special for t in types],
+            local=[Special.LOCAL in t.special for t in types],
+            quiet=[Special.NOEMAIL in t.special for t in types],
+            attempts=[t.retry.attempts for t in types],
+            retry_failed=[Ending.FAILED in t.retry.endings for t in types],
+            retry_lost=[Ending.LOST in t.retry.endings for t in types],
+            backoff=[float(t.retry.backoff_seconds) for t in types],
+            problems=[problems.get(t.name) for t in types],
             hosts=[h.name for h in hosts],
             slots=[h.slots for h in hosts],
         )
@@ -228,6 +233,7 @@ class PostgresStore:
         reclaimed = self.reclaim()
         slices = max(1, int(ROUND_SECONDS / max(hint_seconds, 1)))
         self._rows("settle", jobs=self._value("look_at_slice", slices=slices))
+        self._rows("end_backoffs")
         self._rows("withdraw_lost_hints", after=hint_seconds)
         self._rows("close_streams")
         return reclaimed

@@ -3,6 +3,7 @@
 -- publish_configuration --
 -- Agent types and hosts as this bridge's configuration has them.
 select scheduler_bridge.publish_configuration(%(types)s, %(maxima)s, %(exclusive)s, %(local)s, %(quiet)s,
+                                              %(attempts)s, %(retry_failed)s, %(retry_lost)s, %(backoff)s::float[],
                                               %(problems)s::text[],
                                               %(hosts)s, %(slots)s)
 
@@ -90,6 +91,10 @@ select scheduler_bridge.reclaim(%(dead)s::text[])
 -- owners_on --
 -- Workers with running attempts on a host.
 select scheduler_bridge.owners_on(%(host)s)
+
+-- end_backoffs --
+-- Jobs that may be tried again now.
+select scheduler_bridge.end_backoffs()
 
 -- look_at_slice --
 -- One slice of the foreign table and of the mirror; the jobs to settle.

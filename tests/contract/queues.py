@@ -35,7 +35,7 @@ EMPTY = """
 """
 CLOCKS = {  # every time that scheduler-bridge remembers and decides by
     "stream": ["leased_until"],
-    "open_job": ["proposed_at", "refused_at"],
+    "open_job": ["proposed_at", "refused_at", "not_before"],
     "attempt": ["claimed_at", "started_at", "renewed_at", "expires_at", "ended_at"],
     "host": ["seen_at"],
     "progress": ["swept_at"],

@@ -391,3 +391,26 @@ def test_the_bridge_says_what_it_lacks(cli: Cli, empty_database: str) -> None:
     assert "set SCHEDULER_BRIDGE_CONFIG" in cli("bridge", status=1, SCHEDULER_BRIDGE_CONFIG="").stderr
     assert "REDIS_URL is not set" in cli("bridge", status=1, REDIS_URL="").stderr
     assert "migrate --create-queue" in cli("bridge", status=1, DATABASE_URL=empty_database).stderr
+
+
+def test_rerun_lets_failed_jobs_wait_again(
+    cli: Cli, store: PostgresStore, connection: psycopg.Connection[Any]
+) -> None:
+    stream = insert(connection, a_stream(a_job("unpack"), a_job("license", needs="unpack")))
+    store.observe()
+    store.lease_streams("bridge")
+    attempted(store, stream["unpack"], Ending.FAILED)
+    assert "say which jobs" in cli("rerun", str(stream.stream), status=2).stderr
+    assert cli("rerun", str(stream.stream), "--failed").stdout == "2 jobs wait again\n"
+    assert "no job of stream" in cli("rerun", str(stream.stream), "--failed").stdout
+    assert "there is no stream 999" in cli("rerun", "999", "--failed", status=1).stderr
+
+
+def test_drain_tells_a_host_to_take_nothing_new(
+    cli: Cli, store: PostgresStore, connection: psycopg.Connection[Any]
+) -> None:
+    assert "known hosts: h1" in cli("drain", "h2", status=1).stderr
+    assert cli("drain", "h1", "--deadline", "60").stdout == "h1 takes no more jobs\n"
+    told = store.register_host(Host("h1", 2), "w", ["unpack"])
+    assert told.draining and told.seconds_left is not None and 50 < told.seconds_left <= 60
+    assert not store.register_host(Host("h1", 2), "another worker", ["unpack"]).draining

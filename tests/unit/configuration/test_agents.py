@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler_bridge.configuration.agents import load_agent_type, load_agent_types, words
-from scheduler_bridge.model.agents import AgentType, Special
+from scheduler_bridge.model.agents import AgentType, Retry, Special
+from scheduler_bridge.model.jobs import Ending
 
 GOOD = "[default]\ncommand = nomos\nmax = -1\nspecial[] =\n"
 
@@ -189,3 +190,33 @@ def test_words_between_quotes_arrive_as_they_are(parts: list[str]) -> None:
 def test_splitting_never_raises_and_loses_only_blanks_and_quotes(command: str) -> None:
     kept = "".join(words(command)).replace(" ", "").replace('"', "")
     assert kept == command.replace(" ", "").replace('"', "")
+
+
+def test_without_a_word_about_it_only_lost_jobs_are_tried_again(tmp_path: Path) -> None:
+    agent_type, _ = loaded(tmp_path, GOOD)
+    assert agent_type is not None
+    assert agent_type.retry == Retry(10, frozenset({Ending.LOST}), 0)
+
+
+def test_a_file_says_when_a_job_is_tried_again(tmp_path: Path) -> None:
+    agent_type, problems = loaded(
+        tmp_path, GOOD + "attempts = 3\nretry[] = failed\nretry[] = lost\nbackoff = 30\n"
+    )
+    assert agent_type is not None
+    assert agent_type.retry == Retry(3, frozenset({Ending.FAILED, Ending.LOST}), 30)
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("attempts = 0", "attempts is 0, it must be from 1 to 1000"),
+        ("backoff = 3601", "backoff is 3601, it must be from 0 to 3600"),
+        ("retry[] = killed", "retry knows failed and lost, not 'killed'"),
+        ("retry = failed", "retry is a list"),
+    ],
+)
+def test_a_wrong_policy_leaves_the_type_out(tmp_path: Path, line: str, problem: str) -> None:
+    agent_type, problems = loaded(tmp_path, f"{GOOD}{line}\n")
+    assert agent_type is None
+    assert any(problem in found for found in problems), problems

@@ -1,0 +1,30 @@
+-- Jobs of a stream that have failed, and all that failed with them in whatever stream, wait again as if never started. Those
+-- whose agent is still being ended are left out. Returns how many.
+create function rerun_failed(p_stream int) returns int
+language plpgsql set search_path from current as $$
+declare
+    v_jobs int[];
+begin
+    perform pg_advisory_xact_lock(7319, 0);  -- as `mirror`, which follows
+    with recursive failed (job) as (
+        select q.jq_pk from jobqueue q where q.jq_job_fk = p_stream and q.jq_endtime is not null and q.jq_end_bits >= 2
+        union
+        select q.jq_pk
+        from failed f join jobdepends d on d.jdep_jq_depends_fk = f.job join jobqueue q on q.jq_pk = d.jdep_jq_fk
+        where q.jq_endtime is not null and q.jq_end_bits >= 2
+    ), again as (
+        update jobqueue q
+        set jq_starttime = null, jq_endtime = null, jq_endtext = null, jq_end_bits = 0, jq_schedinfo = null,
+            jq_itemsprocessed = 0
+        from failed where q.jq_pk = failed.job and not exists (select from open_job o where o.job = failed.job)
+        returning q.jq_pk
+    )
+    select array_agg(again.jq_pk) into v_jobs from again;
+    if v_jobs is null then
+        return 0;
+    end if;
+    perform mirror((select min(j) from unnest(v_jobs) j) - 1, (select max(j) from unnest(v_jobs) j));
+    perform pg_notify('scheduler_bridge', '');
+    return cardinality(v_jobs);
+end
+$$;
