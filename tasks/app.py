@@ -13,7 +13,7 @@ from celery.signals import beat_init, celeryd_after_setup, worker_init
 from celery.worker import state
 
 from scheduler_bridge.dispatch.application import make_application
-from scheduler_bridge.dispatch.routes import HOUSEKEEPING, SWEEP, queues_of_host
+from scheduler_bridge.dispatch.routes import HOUSEKEEPING, SWEEP
 from scheduler_bridge.errors import BridgeError, SettingsError
 from scheduler_bridge.migrate import check_schema
 from scheduler_bridge.redis_url import redis_settings
@@ -60,11 +60,12 @@ app.conf.beat_max_loop_interval = settings.sweep_seconds
 
 
 @celeryd_after_setup.connect
-def consume_own_queues(instance: Any, **_: Any) -> None:
-    """A worker without -Q consumes the queues of its host: all that can run there, and nothing else."""
+def consume_nothing_yet(instance: Any, **_: Any) -> None:
+    """A worker of agents begins with no queue; what its host can run is opened later (tasks/queues.py)."""
     if not is_housekeeping(instance):
-        names = sorted(configuration.agent_types) if configuration and settings.slots else []
-        instance.app.amqp.queues.select(queues_of_host(settings.host, names))
+        queues = instance.app.amqp.queues
+        queues.select(["nothing"])  # Celery takes an empty selection for none, and consumes its default queue
+        queues.deselect(["nothing"])
 
 
 @worker_init.connect
@@ -111,7 +112,8 @@ def is_housekeeping(worker: Any) -> bool:
 
 
 # One line a job is ours (tasks/host.py); Celery's own two for each message cost more than they tell.
-for name in ("celery.worker.strategy", "celery.app.trace"):
+# So do two for each queue that opens.
+for name in ("celery.worker.strategy", "celery.app.trace", "celery.worker.consumer.consumer"):
     logging.getLogger(name).setLevel(logging.WARNING)
 logging.getLogger("psycopg.pool").setLevel(
     logging.ERROR

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scheduler_bridge.model.agents import AgentType, Host
@@ -14,18 +14,24 @@ from scheduler_bridge.model.jobs import Ending, Outcome, Work
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind, explain
 from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.store.port import JobStore
+from tasks.alarm import Alarm
 from tasks.leases import Leases
+from tasks.reporting import Reporting
 from tasks.under_way import AWAY, UnderWay, log_away
 from workers.agent import Agent
 from workers.command_line import command_line, nice_of
+from workers.job_log import JobLog, JobLogs
+from workers.offer import Offer
 from workers.pool import AgentPool, RespawnExhausted
 from workers.process import SpawnError
 from workers.session import Session
+from workers.startup_test import StartupTest
+from workers.startup_tests import StartupTests, processors
 from workers.timing import Timers
+from workers.versions import Versions
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 10.0  # a host counts as healthy for 30
 UNHEARD_SECONDS = 1.0  # for each last thing that a stopping worker waits for
 
 
@@ -51,6 +57,8 @@ class Surroundings:
     configuration_folder: Path
     timers: Timers
     environment: Mapping[str, str] | None = None  # None: this process' own
+    logs: JobLogs | None = None  # of the jobs, in a repository; None: there is none
+    startup_tests: bool = False  # before an agent type is offered
 
 
 class AgentHost:
@@ -72,9 +80,30 @@ class AgentHost:
         self._surroundings = surroundings
         self._leases = leases
         self._agents = AgentPool(host.slots, grace_seconds=surroundings.timers.grace_seconds)
-        self._reported_at = float("-inf")
-        self._reported_types: list[str] = []
         self._under_way = UnderWay()
+        self._versions = Versions()
+        self.alarm = Alarm()  # for the keeper
+        tests = StartupTests(
+            self._test_of if surroundings.startup_tests else None,
+            at_once=processors(),
+            ended=self.alarm.ring,
+            passed=self._versions.adopt,
+        )
+        self.offer = Offer(host, tests, self._agents.seconds_until_start)
+        self.offer.configure(surroundings.agent_types)
+        self.reporting = Reporting(host, worker, store, proposals, self.offer)
+
+    @property
+    def idle(self) -> bool:
+        """No job runs."""
+        return self._under_way.wait_until_none(0)
+
+    def configure(self, agent_types: Mapping[str, AgentType], timers: Timers) -> None:
+        """The configuration has been read again; what runs is left as it is."""
+        self._surroundings = replace(self._surroundings, agent_types=agent_types, timers=timers)
+        self._versions.forget()
+        self.offer.configure(agent_types)
+        self.alarm.ring()
 
     def run(self, hint: Hint) -> str:
         """Claim the job, run it, write how it ended, publish what became possible; what happened, for the log.
@@ -83,8 +112,8 @@ class AgentHost:
         """
         with self._under_way:
             try:
-                if hint.agent_type and (seconds := self._agents.seconds_until_start(hint.agent_type)):
-                    return self._not_now(hint.job, RespawnExhausted(hint.agent_type, seconds))
+                if hint.agent_type and (why := self._why_not(hint.agent_type)):
+                    return self._hand_back(hint.job, why)
                 return self._run(hint)
             except AWAY as error:
                 return log_away(error, f"job {hint.job}: ")
@@ -102,6 +131,10 @@ class AgentHost:
         except (NotHere, RespawnExhausted) as error:
             return self._return(work, error, following)
         except SpawnError as error:
+            if log := self._log_of(work, 0):
+                log.note(str(error))
+                log.close()
+                self._tell_of(log, work)
             return self._end(
                 work, Outcome(Ending.FAILED, reason=str(error)), f"{error}\n".encode(), following
             )
@@ -112,21 +145,13 @@ class AgentHost:
             self._leases.remove(work)
             self._agents.release(agent, time.monotonic())
 
-    def tend(self, now: float) -> None:
-        """Once a second: renew leases, retire idle agents, report this host as healthy."""
-        self._leases.renew(now)
+    def tend(self, now: float, *, orders: bool) -> None:
+        """Once a second, or as soon as there may be orders: renew leases, retire idle agents, test, report."""
+        self._leases.renew(now, all_of_them=orders)
+        self._leases.keep_log_paths()
         self._agents.retire(now)
-        if now - self._reported_at >= HEARTBEAT_SECONDS or self._reported_types != self._startable_types():
-            self.report(now)
-
-    def report(self, now: float) -> None:
-        """Tell the database that this host is up and what it can run now."""
-        types = self._startable_types()
-        reported = self._store.register_host(self.host, self.worker, types)
-        self._reported_types = types
-        self._reported_at = now
-        if reported.freed:
-            self._proposals.publish(self._store.top_up())
+        self.offer.tend(now)
+        self.reporting.tend(now, at_once=orders)
 
     def take_over(self, dead: Callable[[Sequence[str]], Sequence[str]]) -> None:
         """Free at once the jobs of workers of this host that `dead` finds to be dead; their agents must be gone."""
@@ -142,6 +167,7 @@ class AgentHost:
         been killed, and their jobs become free when their leases expire.
         """
         deadline = time.monotonic() + grace_seconds
+        self.offer.close()
         self._leases.stop_sessions()
         in_time = self._under_way.wait_until_none(grace_seconds)
         self._under_way.give_up()
@@ -156,29 +182,54 @@ class AgentHost:
 
     def _retire_host(self) -> None:
         try:
-            self._store.retire_host(self.host.name, self.worker)
+            self.reporting.retire()
         except AWAY as error:
             log_away(error, "this host could not be reported as gone: ")
 
-    def _startable_types(self) -> list[str]:
-        names = sorted(self._surroundings.agent_types)
-        return [name for name in names if not self._agents.seconds_until_start(name)]
+    def _test_of(self, agent_type: AgentType) -> StartupTest:
+        around = self._surroundings
+        return StartupTest(agent_type, around.configuration_folder, around.timers, around.environment)
+
+    def _why_not(self, agent_type: str) -> str | None:
+        """Why this host starts no agent of a type now."""
+        seconds = self._agents.seconds_until_start(agent_type)
+        return str(RespawnExhausted(agent_type, seconds)) if seconds else self.offer.why_closed(agent_type)
 
     def _acquire(self, work: Work) -> Agent:
         agent_type = self._surroundings.agent_types.get(work.agent_type)
         if agent_type is None:
             raise NotHere(f"{work.agent_type} is not configured on {self.host.name}")
+        if why := self.offer.why_closed(work.agent_type):
+            raise NotHere(f"{work.agent_type} is not started on {self.host.name}: {why}")
         command = command_line(agent_type, work, self._surroundings.configuration_folder)
         return self._agents.acquire(
             agent_type, command, environment=self._surroundings.environment, nice=nice_of(work.priority)
         )
 
     def _converse(self, agent: Agent, work: Work, asked_at: float) -> tuple[Outcome, bytes]:
+        log = self._log_of(work, agent.process.pid)
         session = Session(
-            agent, work, timers=self._surroundings.timers, started=lambda pid: self._started(work, pid)
+            agent,
+            work,
+            timers=self._surroundings.timers,
+            started=lambda pid: self._started(work, session, pid),
+            log=log,
         )
         self._leases.add(work, session, asked_at)
-        return session.run(), session.output()
+        outcome = session.run()
+        if log:
+            self._tell_of(log, work)
+        return outcome, session.output()
+
+    def _log_of(self, work: Work, pid: int) -> JobLog | None:
+        logs = self._surroundings.logs
+        return logs.of(work.job, work.agent_type, pid) if logs else None
+
+    def _tell_of(self, log: JobLog, work: Work) -> None:
+        """Whoever sees that the job has ended finds its log; the keeper has told of it where there was time."""
+        if path := log.untold_path:
+            paths = {(work.job, work.epoch): path}
+            self._under_way.persistently(lambda: self._store.keep_log_paths(paths))
 
     def _end(
         self,
@@ -202,16 +253,18 @@ class AgentHost:
         outcome = Outcome(Ending.RETURNED, reason=str(error))
         return self._end(work, outcome, b"", following, Obstacle(kind, work.agent_type))
 
-    def _started(self, work: Work, pid: int) -> bool:
+    def _started(self, work: Work, session: Session, pid: int) -> bool:
+        self._versions.note(work.agent_type, session.version)
         return self._under_way.persistently(lambda: self._store.started(work, pid)) and self._leases.trusts(
             work
         )
 
-    def _not_now(self, job: int, error: RespawnExhausted) -> str:
-        """Leave a hint to other hosts, and to the sweep; the row is not touched: elsewhere the job may start."""
-        facts = {"action": "refused", "job": job, "kind": ObstacleKind.RESPAWN.value}
-        log.info("job %d not started: %s", job, error, extra=facts)
-        return str(error)
+    def _hand_back(self, job: int, why: str) -> str:
+        """Leave a hint to other hosts; the row is not touched: elsewhere the job may start."""
+        log.info("job %d not started: %s", job, why, extra={"action": "handed_back", "job": job})
+        self.reporting.hand_back(job)
+        self.alarm.ring()
+        return why
 
     def _refused(self, job: int, obstacle: Obstacle) -> str:
         sentence = explain(obstacle)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
 from celery import bootsteps
+from kombu.exceptions import OperationalError
 
-from scheduler_bridge.dispatch.routes import LOOK_AGAIN, MESSAGE_VERSION, SWEEP
+from scheduler_bridge.configuration.email_notify import EmailNotify
+from scheduler_bridge.dispatch.routes import HOUSEKEEPING, LOOK_AGAIN, MESSAGE_VERSION, SEND_MAILS, SWEEP
+from scheduler_bridge.mail.outbox import Postman
+from scheduler_bridge.mail.postgres_outbox import PostgresOutbox
 from scheduler_bridge.wiring import Parts, build
-from tasks.app import app, is_housekeeping, look_at_database, settings
+from tasks.app import app, configuration, is_housekeeping, look_at_database, settings
 from tasks.under_way import AWAY, UnderWay, leave, log_away
 
+MAIL_EXPIRES_SECONDS = 60  # an order to send them that nobody has taken by then is given again
+
 under_way = UnderWay()
+
+
+mailing = threading.Lock()
 
 
 @cache
@@ -20,6 +30,18 @@ def parts() -> Parts:
     """Store, publisher, bridge and sweep of this process; connected when the first task runs."""
     look_at_database()  # at the price of a connection, no pool is left behind where there is no database
     return build(settings, app, "housekeeping")
+
+
+@cache
+def outbox() -> PostgresOutbox:
+    """Where mails wait."""
+    return PostgresOutbox(parts().store)
+
+
+@cache
+def postman() -> Postman:
+    """Remembers what was sent; one a process."""
+    return Postman(configuration.email if configuration else EmailNotify())
 
 
 @app.task(name=LOOK_AGAIN, ignore_result=True)
@@ -40,9 +62,29 @@ def sweep() -> str:
     """One sweep, unless one has just been; what happened, for the log."""
     with under_way:
         try:
-            return "swept" if parts().sweep.run() else "another sweep has just been"
+            if not parts().sweep.run():
+                return "another sweep has just been"
+            if outbox().is_due():
+                send_mails.apply_async(expires=MAIL_EXPIRES_SECONDS, shadow="send_mails")
+            return "swept"
         except AWAY as error:
             return log_away(error, "no sweep: ")
+        except OperationalError as error:  # of the broker: the next sweep asks again
+            return f"swept; no mail is sent: {error}"
+
+
+@app.task(name=SEND_MAILS, ignore_result=True, queue=HOUSEKEEPING)
+def send_mails() -> str:
+    """Send the mails that are due; a mail server that hangs holds up one thread and no sweep. What happened."""
+    if not mailing.acquire(blocking=False):
+        return "mails are being sent"
+    try:
+        with under_way:
+            return f"{postman().deliver_due(outbox())} mails handled"
+    except AWAY as error:
+        return log_away(error, "no mail: ")
+    finally:
+        mailing.release()
 
 
 class LeaveStep(bootsteps.StartStopStep):

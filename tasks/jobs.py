@@ -7,31 +7,40 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, cast
 
 from celery import Task, bootsteps
+from celery.worker import state
+from celery.worker.consumer.tasks import Tasks
 from kombu.exceptions import OperationalError
 
+from scheduler_bridge.configuration.folder import Configuration
+from scheduler_bridge.configuration.folder import Timers as ConfiguredTimers
 from scheduler_bridge.dispatch.routes import MESSAGE_VERSION, RUN_JOB, shown_arguments
-from scheduler_bridge.model.agents import Host
+from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.model.jobs import Work
 from scheduler_bridge.orphan_watch import OrphanWatch, dead_among, installation, mark_for_agents
+from scheduler_bridge.store.listener import ORDERS, Listener
 from scheduler_bridge.wiring import Parts, build, database_url, owner_name, repository_folder
 from tasks.app import app, await_database, configuration, is_housekeeping, settings
 from tasks.environment import shown_to_agents
 from tasks.events import EventBatches
 from tasks.host import AgentHost, Hint, Surroundings
+from tasks.keeper import Keeper
 from tasks.leases import Leases
-from tasks.under_way import AWAY, leave, log_away
+from tasks.queues import OpenQueues
+from tasks.under_way import AWAY, leave
+from workers.job_log import JobLogs
 from workers.timing import Timers
 
 log = logging.getLogger(__name__)
 
-TEND_SECONDS = 1.0
 STOP_MARGIN_SECONDS = 2.0  # after the agents' grace, to write how they ended
 
+open_queues = OpenQueues()
 Chain = list[dict[str, Any]] | None  # remaining links as Celery keeps them, last first
 
 
@@ -72,9 +81,6 @@ class HostStep(bootsteps.StartStopStep):
 
     requires = ("celery.worker.components:Pool",)
 
-    def __init__(self, worker: Any, **_: Any) -> None:
-        self._stopped = threading.Event()
-
     def include_if(self, worker: Any) -> bool:
         """Housekeeping has no agents."""
         return not is_housekeeping(worker)
@@ -87,7 +93,14 @@ class HostStep(bootsteps.StartStopStep):
         leases = Leases(parts.store, name, lease_seconds=settings.lease_seconds)
         here = installation(database_url(settings))
         environment = shown_to_agents(os.environ) | _for_agents() | mark_for_agents(here, name)
-        surroundings = Surroundings(configuration.agent_types, configuration.folder, _timers(), environment)
+        surroundings = Surroundings(
+            configuration.agent_types,
+            configuration.folder,
+            _timers(configuration.timers),
+            environment,
+            _logs(),
+            settings.startup_tests,
+        )
         self._orphans = OrphanWatch(here)
         alone = self._orphans.start()  # before anybody may start their jobs again on this host
         host = Host(settings.host, worker.concurrency if settings.slots else 0)
@@ -96,29 +109,66 @@ class HostStep(bootsteps.StartStopStep):
         with suppress(*AWAY):  # then the keeper reports it, and leases expire
             if alone:
                 self._host.take_over(dead_among)
-            self._host.report(time.monotonic())
+            self._host.reporting.report(time.monotonic())
         RunJob.host = self._host
-        self._keeper = threading.Thread(target=self._tend, name="keeper", daemon=True)
+        listener = Listener(database_url(settings), ORDERS)
+        leave_drained = partial(end_in_order, worker)
+        self._keeper = Keeper(self._host, open_queues, listener, read=read_again, leave=leave_drained)
         self._keeper.start()
         threading.Thread(target=leases.watch, name="watcher", daemon=True).start()
 
     def stop(self, worker: Any) -> None:
-        """Return running jobs to the queue, end every agent."""
-        all_ended = self._host.stop(settings.stop_grace_seconds + STOP_MARGIN_SECONDS)
-        self._stopped.set()
+        """Return running jobs to the queue, end every agent in order."""
+        self._end(settings.stop_grace_seconds + STOP_MARGIN_SECONDS)
+
+    def terminate(self, worker: Any) -> None:
+        """SIGQUIT: the same without any grace."""
+        self._end(0.0)
+
+    def _end(self, grace_seconds: float) -> None:
+        all_ended = self._host.stop(grace_seconds)
         self._orphans.stop()
-        self._keeper.join(TEND_SECONDS)
+        self._keeper.stop()
         if not all_ended:
             leave()
 
-    def _tend(self) -> None:
-        while not self._stopped.wait(TEND_SECONDS):
-            try:
-                self._host.tend(time.monotonic())
-            except AWAY as error:
-                log_away(error)
-            except Exception:
-                log.exception("the host could not be tended", extra={"action": "tend_failed"})
+
+class QueuesStep(bootsteps.StartStopStep):
+    """Hands each new consumer to `open_queues`: it begins with what this host can run at that moment."""
+
+    requires = (Tasks,)
+
+    def include_if(self, consumer: Any) -> bool:
+        """Housekeeping has one queue, always."""
+        return not is_housekeeping(consumer)
+
+    def start(self, consumer: Any) -> None:
+        """Celery has connected."""
+        open_queues.attach(consumer)
+
+    def stop(self, consumer: Any) -> None:
+        """Celery cancels the queues itself."""
+        open_queues.detach()
+
+
+def end_in_order(worker: Any) -> None:
+    """What SIGTERM does, from any thread."""
+    cast(Any, state).should_stop = 0  # the exit status
+    worker.hub.call_soon(int)
+
+
+def read_again() -> tuple[Mapping[str, AgentType], Timers] | None:
+    """Agent types and timers as the configuration folder has them now; None where it cannot be used."""
+    assert configuration is not None
+    found = Configuration.read(configuration.folder)
+    for problem in found.problems:
+        log.warning("%s", problem, extra={"action": "configuration_problem"})
+    if found.errors:
+        log.error("the configuration stays as it was", extra={"action": "not_reloaded"})
+        return None
+    count = len(found.agent_types)
+    log.info("the configuration was read again: %d agent types", count, extra={"action": "reloaded"})
+    return found.agent_types, _timers(found.timers)
 
 
 def _parts() -> Parts:
@@ -142,9 +192,16 @@ def _for_agents() -> dict[str, str]:
     }
 
 
-def _timers() -> Timers:
+def _logs() -> JobLogs | None:
+    """Logs of the jobs, where the configuration names FOSSology's repository."""
     assert configuration is not None
-    timers = configuration.timers
+    if configuration.repository_path is None:
+        return None
+    repository = settings.repository_folder or configuration.repository_path
+    return JobLogs(repository.absolute(), configuration.repository_depth, settings.host)
+
+
+def _timers(timers: ConfiguredTimers) -> Timers:
     return Timers(
         death_seconds=timers.agent_death_seconds,
         update_seconds=timers.agent_update_seconds,
@@ -154,4 +211,4 @@ def _timers() -> Timers:
 
 
 app.steps["worker"].add(HostStep)
-app.steps["consumer"].add(EventBatches)
+app.steps["consumer"].update((EventBatches, QueuesStep))

@@ -144,6 +144,21 @@ class Leases:
             elif self._is_running(entry):
                 self._abandon(entry, "it has moved on or its row was ended by somebody else")
 
+    def keep_log_paths(self) -> None:
+        """Tell the rows of logs that have begun."""
+        with self._lock:
+            logs = {attempt: entry.session.log for attempt, entry in self._entries.items()}
+        new = {attempt: log for attempt, log in logs.items() if log and log.untold_path}
+        if not new:
+            return
+        try:
+            self._store.keep_log_paths({attempt: str(log.path) for attempt, log in new.items()})
+        except AWAY as error:
+            log_away(error, "job logs were not told of: ")
+            return
+        for log in new.values():
+            log.told = True
+
     def _is_running(self, entry: _Entry) -> bool:
         """Whether the attempt has not ended by itself while its lease was being renewed."""
         with self._lock:

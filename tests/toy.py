@@ -15,6 +15,7 @@ import psutil
 from scheduler_bridge.model.agents import AgentType, Special
 from scheduler_bridge.model.jobs import Outcome, Work
 from workers.agent import Agent
+from workers.job_log import JobLogs
 from workers.orders import Order
 from workers.session import Session
 from workers.timing import Timers
@@ -61,18 +62,20 @@ class Running:
 
     def __init__(
         self,
-        name: str,
+        toy: str | AgentType,
         data: str = "42",
         *,
         timers: Timers = TIMERS,
-        special: tuple[Special, ...] = (),
         started: Started = at_once,
         orders: Sequence[Order] = (),
+        logs: JobLogs | None = None,
     ) -> None:
-        """`orders` are given before the session begins."""
+        """`orders` are given before the session begins; in `logs` the job gets a log."""
         self._descriptors = open_descriptors()
         self._timers = timers
-        self._agent = Agent(toy_type(name, *special))
+        agent_type = toy if isinstance(toy, AgentType) else toy_type(toy)
+        name = agent_type.name
+        self._agent = Agent(agent_type)
         self._agent.start([str(AGENTS / name)])
         self.pid = self._agent.process.pid
         self.session = Session(
@@ -80,6 +83,7 @@ class Running:
             toy_work(name, data),
             timers=timers,
             started=lambda pid: started(self.session, pid),
+            log=logs.of(7, name, self.pid) if logs else None,
         )
         for order in orders:
             self.session.order(order)
@@ -115,9 +119,10 @@ def play(
     timers: Timers = TIMERS,
     special: tuple[Special, ...] = (),
     started: Started = at_once,
+    logs: JobLogs | None = None,
 ) -> Played:
     """A whole session with a toy agent; nothing of it is left afterwards."""
-    running = Running(name, data, timers=timers, special=special, started=started)
+    running = Running(toy_type(name, *special), data, timers=timers, started=started, logs=logs)
     outcome = running.outcome()
     session = running.session
     return Played(outcome, session, running.pid, running.seconds, session.output().decode())

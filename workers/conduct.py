@@ -8,6 +8,7 @@ last line. Every other end is a failure, unless we have caused it.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from scheduler_bridge.model.agents import Special as Flag
 from scheduler_bridge.model.jobs import Ending, Outcome, Work
 from workers.agent import Agent
 from workers.channel import Channel
+from workers.job_log import JobLog
 from workers.lifecycle import AgentEvent, AgentState
 from workers.messages import (
     Bye,
@@ -32,6 +34,7 @@ from workers.messages import (
     Violation,
 )
 from workers.orders import Abandon, Kill, Order, Pause, Resume, SetPriority, SetVerbosity, Stop
+from workers.process import ExitStatus
 from workers.protocol import Dialect
 from workers.report import Report
 from workers.timing import Phase, Timers, Timing
@@ -39,15 +42,24 @@ from workers.timing import Phase, Timers, Timing
 BEFORE_THE_END = frozenset({Phase.STARTING, Phase.WORKING, Phase.MUTE})
 STOPPED = "stopped by its worker"
 SHOWN_GREETING = 200  # characters of what an agent said instead of a greeting
+FOLLOWED = 0x10  # bit of a job's verbosity
+SURELY_GONE_SECONDS = 0.05  # from the end of an agent's output to its own, only to say how it ended
 
 
 class Conduct:
     """The rules at work on one session; `outcome` is set once, and then nothing more happens."""
 
     def __init__(
-        self, agent: Agent, channel: Channel, work: Work, *, timers: Timers, started: Callable[[int], bool]
+        self,
+        agent: Agent,
+        channel: Channel,
+        work: Work,
+        *,
+        timers: Timers,
+        started: Callable[[int], bool],
+        log: JobLog | None = None,
     ) -> None:
-        self.report = Report()
+        self.report = Report(log)
         self.timing = Timing(timers, time.monotonic())
         self.outcome: Outcome | None = None
         self._agent = agent
@@ -56,8 +68,15 @@ class Conduct:
         self._started = started
         self._lines: deque[str] | None = None  # data not given to the agent yet; None: it has got nothing
         self._verbosity: int | None = None  # ordered before the agent was ready
+        self._follows = False  # the job's log shows all that is said
 
     # What the agent says
+
+    def hear(self, message: FromAgent, line: bytes) -> None:
+        """A message of the agent, and the line, or lines, that it was."""
+        if self._follows and self.report.log:
+            self.report.log.received(line)
+        self.take(message)
 
     def take(self, message: FromAgent) -> None:
         """A message of the agent."""
@@ -131,11 +150,13 @@ class Conduct:
     def _bye(self, code: int) -> None:
         match self.timing.phase:
             case Phase.CLOSING:
+                if code:
+                    self.report.note(failure(code))
                 self._settle(Ending.COMPLETED)
             case Phase.STOPPING | Phase.KILLED:
                 pass  # a goodbye on demand says nothing about the job: it is run again
             case _ if code:
-                self._fail(f"agent failed with error code {code}", kill=False)
+                self._fail(failure(code), kill=False)
             case Phase.STARTING:
                 self._fail("agent said BYE before it was ready", kill=False)
             case _:
@@ -149,6 +170,8 @@ class Conduct:
     def output_ended(self) -> None:
         """It has closed its output, or is about to be gone."""
         if self.timing.phase is Phase.CLOSING:
+            if self._agent.process.wait_exit(SURELY_GONE_SECONDS):
+                self.report.note(str(self._agent.process.exit_status()))
             self._settle(Ending.COMPLETED)
         elif self.timing.phase in BEFORE_THE_END:
             self._enter(Phase.MUTE)
@@ -158,6 +181,7 @@ class Conduct:
         if self.outcome is None:
             match self.timing.phase:
                 case Phase.CLOSING:
+                    self.report.note(str(self._agent.process.exit_status()))
                     self._settle(Ending.COMPLETED)
                 case Phase.STOPPING | Phase.KILLED:
                     self._settle(Ending.RETURNED, STOPPED)
@@ -177,6 +201,8 @@ class Conduct:
         match self.timing.phase:
             case Phase.STARTING:
                 self._fail("agent was not ready in time")
+            case Phase.WORKING:
+                self._fail("agent did not end in time")
             case Phase.CLOSING:
                 self._settle(Ending.COMPLETED)
             case Phase.MUTE:
@@ -230,6 +256,7 @@ class Conduct:
             self.begin()
 
     def _set_verbosity(self, level: int) -> None:
+        self._follows = bool(level & FOLLOWED)
         if self.timing.phase is Phase.STARTING:
             self._verbosity = level
         elif self.timing.phase is Phase.WORKING and self._agent.conversation.dialect is Dialect.CURRENT:
@@ -238,7 +265,10 @@ class Conduct:
     # How it ends
 
     def _send(self, message: ToAgent) -> None:
-        self._channel.send(self._agent.conversation.send(message))
+        data = self._agent.conversation.send(message)
+        self._channel.send(data)
+        if self._follows and self.report.log:
+            self.report.log.sent(data)
 
     def _enter(self, phase: Phase) -> None:
         self.timing.enter(phase, time.monotonic())
@@ -246,13 +276,20 @@ class Conduct:
     def _fail(self, reason: str, *, kill: bool = True) -> None:
         if kill:
             self._agent.kill()
-        self.report.output.add(reason)
+        self.report.note(reason)
         self._settle(Ending.FAILED, reason)
 
     def _lose(self, *, kill: bool = True) -> None:
         if kill:
             self._agent.kill()
+            if self.report.log:
+                self.report.log.note_if_begun(str(ExitStatus(signal.SIGKILL, True)))
         self._settle(Ending.LOST, "the claim is gone")
 
     def _settle(self, ending: Ending, reason: str = "") -> None:
-        self.outcome = Outcome(ending, self.report.items, reason)
+        self.outcome = Outcome(ending, self.report.items, reason, self.report.email)
+
+
+def failure(code: int) -> str:
+    """What a BYE with a code other than 0 means."""
+    return f"agent failed with error code {code}"

@@ -62,6 +62,7 @@ class Conversation:
         self.dialect: Dialect | None = None  # None until the first line has come
         self.awaits_data = False  # the agent has said OK and has got no answer yet
         self.ended = False  # the agent has said BYE, or something that is no greeting
+        self.heard = b""  # the line, or lines, of the last message
         self._lines = Lines()
 
     def receive(self, data: bytes) -> None:
@@ -84,6 +85,7 @@ class Conversation:
                 piece = self._lines.take()
         if piece is None:
             return NEED_DATA
+        self.heard = piece.raw
         if piece.text_only:
             return Text(shown(piece.raw))
         return self._message(piece.raw)

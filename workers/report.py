@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workers.grammar import LARGEST_ITEMS
+from workers.job_log import JobLog
 from workers.messages import (
     Email,
     FromAgent,
@@ -20,18 +21,26 @@ from workers.output import Output
 class Report:
     """Written by the session's thread, read by any."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: JobLog | None = None) -> None:
+        """`log` is the job's own, where there is a repository for it."""
+        self.log = log
         self.items = 0
         self.email: str | None = None
         self.version: str | None = None
         self.special = 0  # bits the agent has set for itself
         self.output = Output()
 
+    def note(self, sentence: str) -> None:
+        """What has happened to the agent."""
+        self.output.add(sentence)
+        if self.log:
+            self.log.note(sentence)
+
     def take(self, message: FromAgent) -> bool:
         """Remember what a message says; True if it shows progress."""
         match message:
             case Text(text):
-                self.output.add(text)
+                self._said(text, text)
             case Heart(items, alive):
                 self.items = items
                 return alive is True
@@ -41,7 +50,7 @@ class Report:
             case Heartbeat():
                 return True
             case Malformed(line, why):
-                self.output.add(f"{line} ({why})")
+                self._said(line, f"{line} ({why})")
             case Email(text):
                 self.email = text
             case Version(text):
@@ -49,3 +58,9 @@ class Report:
             case Special(mask, value):
                 self.special = self.special | mask if value else self.special & ~mask
         return False
+
+    def _said(self, lines: str, shown: str) -> None:
+        """What has no meaning in the protocol, word for word and as we show it."""
+        self.output.add(shown)
+        if self.log:
+            self.log.agent_said(lines)

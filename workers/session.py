@@ -14,6 +14,7 @@ from scheduler_bridge.model.jobs import Outcome, Work
 from workers.agent import Agent
 from workers.channel import Channel
 from workers.conduct import Conduct
+from workers.job_log import JobLog
 from workers.orders import Inbox, Order
 from workers.protocol import NEED_DATA
 from workers.timing import Timers
@@ -22,13 +23,22 @@ from workers.timing import Timers
 class Session:
     """Runs one attempt at one job. `run` is called once; all else from any thread, at any time."""
 
-    def __init__(self, agent: Agent, work: Work, *, timers: Timers, started: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        work: Work,
+        *,
+        timers: Timers,
+        started: Callable[[int], bool],
+        log: JobLog | None = None,
+    ) -> None:
         """`started` is called with the process's number when the agent is ready, before it is given the data;
-        it answers False if the claim is gone."""
+        it answers False if the claim is gone. `log` is closed when the session has ended."""
+        self.log = log
         self._agent = agent
         self._inbox = Inbox()
         self._channel = Channel(agent.process)
-        self._conduct = Conduct(agent, self._channel, work, timers=timers, started=started)
+        self._conduct = Conduct(agent, self._channel, work, timers=timers, started=started, log=log)
 
     @property
     def items(self) -> int:
@@ -79,6 +89,8 @@ class Session:
             raise
         finally:
             self._inbox.close()
+            if self.log:
+                self.log.close()
 
     def _turn(self) -> None:
         conduct = self._conduct
@@ -116,7 +128,7 @@ class Session:
         conversation = self._agent.conversation
         taken = 0
         while conduct.outcome is None and (message := conversation.next_message()) is not NEED_DATA:
-            conduct.take(message)
+            conduct.hear(message, conversation.heard)
             taken += 1
         self._channel.charge(taken)
 

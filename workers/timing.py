@@ -19,6 +19,7 @@ class Timers:
     update_number: int = 5  # looks in a row that may find it not set
     grace_seconds: float = 20.0  # from SIGHUP to SIGKILL
     linger_seconds: float = 5.0  # from CLOSE to BYE, or from the end of the agent's output to its own
+    working_seconds: float = math.inf  # from the first OK to the end of its work; jobs may take days
 
 
 class Phase(Enum):
@@ -81,15 +82,15 @@ class Timing:
         """Until something is due; negative: it is."""
         if self.paused:
             return math.inf
-        ends_at = self.watch.look_at() if self.phase is Phase.WORKING else self._ends_at
-        return ends_at - now
+        look_at = self.watch.look_at() if self.phase is Phase.WORKING else math.inf
+        return min(look_at, self._ends_at) - now
 
     def _longest(self, phase: Phase) -> float:
         match phase:
             case Phase.STARTING:
                 return self._timers.ready_seconds
             case Phase.WORKING:
-                return math.inf  # as long as the watch is content
+                return self._timers.working_seconds
             case Phase.CLOSING | Phase.MUTE:
                 return self._timers.linger_seconds
             case Phase.STOPPING | Phase.KILLED:

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +55,12 @@ def _request(configuration: Configuration) -> dict[str, Any]:
 
 
 def _described(agent_type: AgentType) -> dict[str, Any]:
-    described = asdict(agent_type)
-    special = [flag.value for flag in agent_type.special]
-    return {**described, "directory": str(agent_type.directory), "special": special}
+    return {
+        "name": agent_type.name,
+        "command": agent_type.command,
+        "directory": str(agent_type.directory),
+        "special": [flag.value for flag in agent_type.special],
+    }
 
 
 def _seconds(timers: ConfiguredTimers) -> dict[str, float]:

@@ -90,7 +90,8 @@ def running(shop: Workshop, parts: Sequence[Part], variables: dict[str, str]) ->
     with services(state, {}) as servers:
         prepare_database(servers)
         port = free_port()
-        environment = {**shop.environment(), "SCHEDULER_BRIDGE_PORT": "0", **variables}
+        own = {"SCHEDULER_BRIDGE_PORT": "0", "SCHEDULER_BRIDGE_STARTUP_TESTS": "off"}
+        environment = {**shop.environment(), **own, **variables}
         supervisor = Supervisor(
             parts,
             part_environment(environment, servers, shop.configuration, port),

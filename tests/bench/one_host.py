@@ -127,7 +127,7 @@ def main(runs: int) -> None:
         Surroundings(configuration.agent_types, configuration.folder, Timers()),
         Leases(store, WORKER, lease_seconds=settings.lease_seconds),
     )
-    host.report(time.monotonic())
+    host.reporting.report(time.monotonic())
     found = [a_run(store, host, laps) for _ in range(1 + runs)]
     store.close()
     print(json.dumps(found[1:]))

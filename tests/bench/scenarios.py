@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from tests.bench import ceilings, idle, latency, makespan, messages, planning, steps, throughput
+from tests.bench import ceilings, commands, idle, latency, makespan, messages, planning, steps, throughput
 from tests.bench.figures import Figures
 from tests.bench.fleet import Fleet
 from tests.bench.workshop import Workshop
@@ -26,6 +26,7 @@ ON_FLEET: Mapping[int, Mapping[str, OnFleet]] = {  # by the fleet's slots
         "unannounced": latency.unannounced,
         "chain": throughput.chain,
         "crowd": throughput.crowd,
+        "commands": commands.commands,
         "idle": idle.idle,
         "messages": messages.messages,
         "history": throughput.with_history,

@@ -58,9 +58,9 @@ def noting(pids: list[int]) -> Callable[[Session, int], bool]:
     return started
 
 
-def completed(items: int) -> Outcome:
+def completed(items: int, *, email: str | None = None) -> Outcome:
     """The outcome of success."""
-    return Outcome(Ending.COMPLETED, items)
+    return Outcome(Ending.COMPLETED, items, email=email)
 
 
 def failed(reason: str, items: int = 0) -> Outcome:
@@ -278,7 +278,7 @@ class TestOrders:
 
     def test_verbosity_ordered_before_the_first_ok_is_not_lost(self) -> None:
         running = Running("tells_input", "ask", orders=[SetVerbosity(7)])
-        assert running.outcome() == completed(1)
+        assert running.outcome() == completed(1, email=running.session.email)
         assert b"<VERBOSE 7>\n" in running.session.output()
 
     def test_priority_is_the_nice_value_of_the_agents_group(self) -> None:
@@ -357,7 +357,7 @@ class TestHostileAgents:
 
     def test_bytes_that_are_no_text_are_shown(self) -> None:
         played = play("invalid_utf8")
-        assert played.outcome == completed(0)
+        assert played.outcome == completed(0, email="caf\\xe9")
         assert played.text == "bad \\xff\\xfe bytes\n\\xc3(\nand a NUL \\x00 too\n"
         assert played.session.email == "caf\\xe9"
 

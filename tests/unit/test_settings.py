@@ -54,6 +54,7 @@ def test_with_nothing_given_servers_are_embedded_and_the_rest_has_defaults() -> 
     assert (settings.host, settings.slots, settings.events, settings.window) == ("this-host", 10, True, 0)
     assert (settings.sweep_seconds, settings.lease_seconds, settings.stop_grace_seconds) == (5, 30, 20)
     assert (settings.repository_folder, settings.port, settings.web_port) == (None, 24693, 5555)
+    assert settings.startup_tests
     assert settings.origins["database_url"] == "embedded"
     assert settings.origins["slots"] == "default"
     assert settings.origins["host"] == "hostname"
@@ -78,6 +79,7 @@ def test_the_environment_is_read_and_remembered() -> None:
         SCHEDULER_BRIDGE_HOST="scan-1",
         SCHEDULER_BRIDGE_SLOTS="4",
         SCHEDULER_BRIDGE_EVENTS="0",
+        SCHEDULER_BRIDGE_STARTUP_TESTS="off",
         SCHEDULER_BRIDGE_SWEEP_SECONDS="2.5",
         SCHEDULER_BRIDGE_LEASE_SECONDS="60",
         SCHEDULER_BRIDGE_WINDOW="300",
@@ -100,6 +102,7 @@ def test_the_environment_is_read_and_remembered() -> None:
     assert settings.origins["web_port"] == "environment PORT"
     assert (settings.bind, settings.token_file) == (("127.0.0.1", "::1"), Path("/run/token"))
     assert settings.trusted == (ip_network("10.1.0.0/16"),)
+    assert not settings.startup_tests
     assert all(origin.startswith("environment ") for origin in settings.origins.values())
 
 

@@ -41,6 +41,9 @@ class Process(AgentProcess):
     def exit_status(self) -> ExitStatus | None:
         return self.status
 
+    def wait_exit(self, seconds: float) -> bool:
+        return self.status is not None
+
 
 class Pipe(Channel):
     """A channel that only remembers what was sent."""

@@ -114,3 +114,12 @@ def test_silence_in_a_pause_does_not_count() -> None:
     assert timing.complaint(1e6) is None
     timing.resume(1e6)
     assert timing.complaint(1e6 + 100.0) is None
+
+
+def test_a_working_agent_may_take_as_long_as_it_likes_unless_that_is_limited() -> None:
+    unlimited, limited = Timing(Timers(), 0.0), Timing(Timers(working_seconds=60.0), 0.0)
+    for timing in (unlimited, limited):
+        timing.enter(Phase.WORKING, 0.0)
+        timing.watch.enable(False, 0.0)
+    assert unlimited.seconds_left(0.0) == math.inf and not unlimited.is_over(10**9)
+    assert limited.seconds_left(0.0) == 60.0 and limited.is_over(60.0)

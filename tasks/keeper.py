@@ -1,0 +1,135 @@
+"""Keeps a host: tends it once a second, or at once when there are orders, and does what it is told.
+
+The database announces orders; a connection of its own, in a thread of its own, listens. Whatever happens to that one,
+leases are renewed by the other thread, and orders come with the renewals as they would without it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from scheduler_bridge.dispatch.routes import queues_of_host
+from scheduler_bridge.model.agents import AgentType
+from scheduler_bridge.store.listener import Listener
+from tasks.host import AgentHost
+from tasks.queues import OpenQueues
+from tasks.under_way import AWAY, log_away
+from workers.timing import Timers
+
+log = logging.getLogger(__name__)
+
+TEND_SECONDS = 1.0
+LISTEN_SECONDS = 60.0
+# Once asked for some queues, Redis is asked for others only after a message or a second: at the start, when types pass
+# their tests by the dozen, it pays to ask for all of them at once.
+FIRST_TESTS_SECONDS = 1.0
+FIRST_RETRY_SECONDS = 1.0
+LONGEST_RETRY_SECONDS = 15.0
+
+
+class Keeper:
+    """The two threads around one host."""
+
+    def __init__(
+        self,
+        host: AgentHost,
+        queues: OpenQueues,
+        listener: Listener,
+        *,
+        read: Callable[[], tuple[Mapping[str, AgentType], Timers] | None],
+        leave: Callable[[], None],
+    ) -> None:
+        """`read` reads the configuration again, None: it cannot be used; `leave` ends the worker in order."""
+        self._host = host
+        self._queues = queues
+        self._listener = listener
+        self._read = read
+        self._leave = leave
+        self._stopped = threading.Event()
+        self._reading = threading.Lock()
+        self._reloads: int | None = None  # None: not told yet, and read just now
+        self._open_at = 0.0
+        self._draining = False
+        self._left = False
+
+    def start(self) -> None:
+        """Begin; the queues are known before the consumer starts."""
+        now = time.monotonic()
+        self._open_at = now + FIRST_TESTS_SECONDS
+        self._follow(now)
+        self._host.alarm.ring()
+        self._thread = threading.Thread(target=self._tend, name="keeper", daemon=True)
+        self._thread.start()
+        threading.Thread(target=self._listen, name="orders", daemon=True).start()
+
+    def stop(self) -> None:
+        """The host has been stopped."""
+        self._stopped.set()
+        self._host.alarm.ring()
+        self._thread.join(TEND_SECONDS)
+
+    def _tend(self) -> None:
+        while not self._stopped.is_set():
+            orders = self._host.alarm.wait(TEND_SECONDS)
+            now = time.monotonic()
+            _safely(partial(self._host.tend, now, orders=orders))
+            _safely(partial(self._follow, now))
+
+    def _listen(self) -> None:
+        wait = FIRST_RETRY_SECONDS
+        while not self._stopped.is_set():
+            try:
+                if self._listener.wait(LISTEN_SECONDS):
+                    self._host.alarm.ring(orders=True)
+                wait = FIRST_RETRY_SECONDS
+            except AWAY:  # the keeper says so
+                self._stopped.wait(wait)
+                wait = min(2 * wait, LONGEST_RETRY_SECONDS)
+
+    def _follow(self, now: float) -> None:
+        """Do what the host was told with its last report, and consume what it can run."""
+        told = self._host.reporting.told
+        if told is not None and told.draining:
+            self._drain(now)
+        elif told is not None and told.reloads != self._reloads:
+            if self._reloads is not None:
+                threading.Thread(target=self._reload, name="reload", daemon=True).start()
+            self._reloads = told.reloads
+        offer = self._host.offer
+        if offer.settled or now >= self._open_at:
+            self._open_at = now
+            self._queues.want(queues_of_host(self._host.host.name, offer.open()))
+
+    def _drain(self, now: float) -> None:
+        """Start nothing more; leave after the last job, or when the time is over."""
+        if not self._draining:
+            self._draining = True
+            log.info("draining: nothing more is started here", extra={"action": "draining"})
+            self._host.offer.close()
+        late = now >= self._host.reporting.leave_at
+        if not self._left and (late or self._host.idle):
+            self._left = True
+            how = "the time is over, running jobs go back to the queue" if late else "the last job has ended"
+            log.info("drained: %s", how, extra={"action": "drained"})
+            self._leave()
+
+    def _reload(self) -> None:
+        """Apart from the keeper: a folder on a disk that hangs must not cost a lease."""
+        with self._reading:
+            found = self._read()
+            if found is not None:
+                self._host.configure(*found)
+
+
+def _safely(deed: Callable[[], None]) -> None:
+    """Whatever goes wrong, leases must be renewed a second later."""
+    try:
+        deed()
+    except AWAY as error:
+        log_away(error)
+    except Exception:
+        log.exception("the host could not be tended", extra={"action": "tend_failed"})

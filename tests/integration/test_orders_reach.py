@@ -1,0 +1,148 @@
+"""Orders that are written to the rows reach the agent's whole group at once, and a silent channel only delays them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from tests.builders import a_job, a_stream, insert
+from tests.integration.fleet import announce, configuration, ended, row, until
+
+Start = Callable[..., Any]
+Connection = psycopg.Connection[Any]
+
+DEATH_SECONDS = 2
+AT_ONCE_SECONDS = 1.0  # a busy machine; without an event it would take ten
+# A child of its own, and silence but for a heartbeat each half second. Ends after as many seconds as its data says.
+FAMILY = """#!/usr/bin/env python3
+import subprocess, sys, time
+print("VERSION: 1\\nOK", flush=True)
+child = subprocess.Popen(["sleep", "1000"])
+seconds = float(sys.stdin.readline())
+end = time.monotonic() + seconds
+while time.monotonic() < end:
+    print("HEART: 1 1", flush=True)
+    time.sleep(0.5)
+child.kill()
+print("BYE 0", flush=True)
+"""
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, str]:
+    folder = configuration(tmp_path / "conf", {"family": FAMILY})
+    timers = f"agent_death_timer = {DEATH_SECONDS}\nagent_update_interval = {DEATH_SECONDS}\n"
+    (folder / "fossology.conf").write_text(f"[SCHEDULER]\n{timers}")
+    (folder / "Db.conf").write_text("dbname=unused;\n")
+    return {"SCHEDULER_BRIDGE_CONFIG": str(folder)}
+
+
+@pytest.fixture
+def bridge(start_process: Start, variables: dict[str, str]) -> Any:
+    return start_process("bridge", ["scheduler-bridge", "bridge"], ready_text="bridge ready", **variables)
+
+
+@pytest.fixture
+def worker(start_worker: Start, variables: dict[str, str]) -> Any:
+    return start_worker("w1", **variables)
+
+
+def a_family(connection: Connection, worker: Any, seconds: float = 60) -> tuple[int, list[psutil.Process]]:
+    """A running job, and its agent with all that it has started."""
+    stream = insert(connection, a_stream(a_job("family", args=str(seconds))))
+    announce(connection)
+    job = stream["family"]
+    until(lambda: row(connection, job)["jq_itemsprocessed"], "the first heartbeat to arrive in the row")
+    processes = psutil.Process(worker.container.pid).children(recursive=True)
+    assert sorted(process.name() for process in processes) == ["python3", "sleep"]
+    return job, processes
+
+
+def order(connection: Connection, function: str, *arguments: object) -> None:
+    marks = ", ".join(["%s"] * len(arguments))
+    assert connection.execute(
+        f"select scheduler_bridge.{function}({marks})".encode(), arguments
+    ).fetchone() == (True,)
+
+
+def state(process: psutil.Process) -> str:
+    try:
+        return str(process.status())
+    except psutil.NoSuchProcess:
+        return "gone"
+
+
+def all_are(processes: list[psutil.Process], *states: str) -> Callable[[], bool]:
+    return lambda: all(state(process) in states for process in processes)
+
+
+def test_a_kill_reaches_the_whole_group_at_once(bridge: Any, worker: Any, connection: Connection) -> None:
+    job, processes = a_family(connection, worker)
+    order(connection, "kill_job", job, "not needed")
+    until(all_are(processes, "gone", psutil.STATUS_ZOMBIE), "the end of the group", AT_ONCE_SECONDS)
+    assert row(connection, job)["jq_endtext"] == "not needed"
+    assert row(connection, job)["jq_end_bits"] == 2
+
+
+def test_a_pause_stops_the_whole_group_and_its_timers_until_a_restart(
+    bridge: Any, worker: Any, connection: Connection
+) -> None:
+    job, processes = a_family(connection, worker, DEATH_SECONDS)
+    connection.execute("update jobqueue set jq_endtext = 'Paused' where jq_pk = %s", [job])
+    connection.execute("select pg_notify('scheduler_bridge_orders', '')")
+    until(all_are(processes, psutil.STATUS_STOPPED), "the group to stop", AT_ONCE_SECONDS)
+    ends_at = time.monotonic() + 2.5 * DEATH_SECONDS
+    until(lambda: time.monotonic() > ends_at, "longer than any timer")
+    assert all_are(processes, psutil.STATUS_STOPPED)()
+    slots = "select count(*) from scheduler_bridge.attempt where ended_at is null and host = 'w1'"
+    assert connection.execute(slots).fetchone() == (1,)
+    order(connection, "restart_job", job)
+    until(lambda: psutil.STATUS_STOPPED not in map(state, processes), "the group to go on", AT_ONCE_SECONDS)
+    assert ended(connection, job) == ["Completed"]
+
+
+def test_a_paused_job_can_be_killed(bridge: Any, worker: Any, connection: Connection) -> None:
+    job, processes = a_family(connection, worker)
+    order(connection, "pause_job", job)
+    until(all_are(processes, psutil.STATUS_STOPPED), "the group to stop", AT_ONCE_SECONDS)
+    order(connection, "kill_job", job, "enough")
+    until(all_are(processes, "gone", psutil.STATUS_ZOMBIE), "the end of the group", AT_ONCE_SECONDS)
+    assert ended(connection, job) == ["enough"]
+
+
+def test_a_paused_job_survives_that_its_worker_is_told_to_stop(
+    bridge: Any, worker: Any, connection: Connection, start_worker: Start, variables: dict[str, str]
+) -> None:
+    job, processes = a_family(connection, worker, 1)
+    order(connection, "pause_job", job)
+    until(all_are(processes, psutil.STATUS_STOPPED), "the group to stop", AT_ONCE_SECONDS)
+    worker.container.kill("SIGTERM")
+    assert worker.container.wait() == 0
+    assert all_are(processes, "gone", psutil.STATUS_ZOMBIE)()
+    start_worker("w2", **variables)
+    order(connection, "restart_job", job)
+    announce(connection)
+    assert ended(connection, job) == ["Completed"]
+
+
+def test_orders_arrive_with_the_renewals_when_the_channel_is_cut(
+    bridge: Any, connection: Connection, start_worker: Start, variables: dict[str, str]
+) -> None:
+    worker = start_worker("w1", **variables, SCHEDULER_BRIDGE_LEASE_SECONDS="3")
+    job, processes = a_family(connection, worker)
+    listening = "where query = 'listen scheduler_bridge_orders' and datname = current_database()"
+    found = connection.execute(
+        f"select count(pg_terminate_backend(pid)) from pg_stat_activity {listening}".encode()
+    ).fetchone()
+    assert found == (1,)
+    order(connection, "kill_job", job, "still")
+    until(all_are(processes, "gone", psutil.STATUS_ZOMBIE), "the end of the group", 3 + AT_ONCE_SECONDS)
+    listens = f"select count(*) from pg_stat_activity {listening}".encode()
+    until(lambda: connection.execute(listens).fetchone() == (1,), "the worker to listen again")
+    assert "Traceback" not in worker.container.logs()
