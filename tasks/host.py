@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from scheduler_bridge.model.agents import AgentType, Host
@@ -59,6 +60,9 @@ class Surroundings:
     environment: Mapping[str, str] | None = None  # None: this process' own
     logs: JobLogs | None = None  # of the jobs, in a repository; None: there is none
     startup_tests: bool = False  # before an agent type is offered
+    fork_backoff_seconds: float = (
+        5.0  # the longest wait before a start is tried again for which there was no room
+    )
 
 
 class AgentHost:
@@ -131,6 +135,8 @@ class AgentHost:
         except (NotHere, RespawnExhausted) as error:
             return self._return(work, error, following)
         except SpawnError as error:
+            if error.passes:
+                return self._end(work, Outcome(Ending.RETURNED, reason=str(error)), b"", following)
             if log := self._log_of(work, 0):
                 log.note(str(error))
                 log.close()
@@ -202,8 +208,17 @@ class AgentHost:
         if why := self.offer.why_closed(work.agent_type):
             raise NotHere(f"{work.agent_type} is not started on {self.host.name}: {why}")
         command = command_line(agent_type, work, self._surroundings.configuration_folder)
-        return self._agents.acquire(
-            agent_type, command, environment=self._surroundings.environment, nice=nice_of(work.priority)
+        start = partial(
+            self._agents.acquire,
+            agent_type,
+            command,
+            environment=self._surroundings.environment,
+            nice=nice_of(work.priority),
+        )
+        return self._under_way.when_there_is_room(
+            start,
+            backoff_seconds=self._surroundings.fork_backoff_seconds,
+            patience_seconds=self._leases.third,
         )
 
     def _converse(self, agent: Agent, work: Work, asked_at: float) -> tuple[Outcome, bytes]:

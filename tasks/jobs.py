@@ -100,6 +100,7 @@ class HostStep(bootsteps.StartStopStep):
             environment,
             _logs(),
             settings.startup_tests,
+            configuration.timers.fork_backoff_seconds,
         )
         self._orphans = OrphanWatch(here)
         alone = self._orphans.start()  # before anybody may start their jobs again on this host

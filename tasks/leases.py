@@ -70,6 +70,11 @@ class Leases:
         self._look_at = -math.inf  # when it looks again
         self._stopping = False
 
+    @property
+    def third(self) -> float:
+        """Seconds that a job may wait for its agent without anybody renewing its lease."""
+        return self._lease_seconds / 3
+
     def add(self, work: Work, session: Session, asked_at: float) -> None:
         """Keep the lease of a session that was claimed at `asked_at`; a stopping worker stops it at once."""
         with self._lock:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
 import psycopg
 from psycopg_pool import PoolTimeout
+
+from workers.process import SpawnError
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +66,25 @@ class UnderWay:
                 log_away(error)
                 self._over.wait(wait)
                 wait = min(2 * wait, LONGEST_RETRY_SECONDS)
+
+    def when_there_is_room(
+        self, start: Callable[[], Answer], *, backoff_seconds: float, patience_seconds: float
+    ) -> Answer:
+        """Start an agent, and try again while the machine has no room for one more process.
+
+        Waits up to `backoff_seconds` at random between two attempts, as FOSSology's scheduler does, so that many do
+        not try at once. Raises SpawnError when `patience_seconds` are over.
+        """
+        until = time.monotonic() + patience_seconds
+        while True:
+            try:
+                return start()
+            except SpawnError as error:
+                wait = random.uniform(0, backoff_seconds)
+                if not error.passes or self._over.is_set() or time.monotonic() + wait > until:
+                    raise
+                log.warning("%s: tried again in %.1f s", error, wait, extra={"action": "no_room"})
+                self._over.wait(wait)
 
 
 def log_away(error: Exception, what: str = "") -> str:

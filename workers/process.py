@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+NO_ROOM = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
 NICE_RANGE = (-20, 19)
 READ_BYTES = 64 * 1024
 AFTER_KILL_SECONDS = (
@@ -33,6 +34,11 @@ _log = logging.getLogger(__name__)
 
 class SpawnError(Exception):
     """The agent's program could not be started; the message is the reason, for the operator."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether the reason goes away by itself: the machine has no room for one more process just now."""
+        return isinstance(self.__cause__, OSError) and self.__cause__.errno in NO_ROOM
 
 
 @dataclass(frozen=True, slots=True)

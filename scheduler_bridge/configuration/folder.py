@@ -20,6 +20,7 @@ from scheduler_bridge.configuration.grammar import Document
 from scheduler_bridge.configuration.hosts import read_hosts
 from scheduler_bridge.configuration.problem import Problem
 from scheduler_bridge.configuration.reader import Reader, load, read_file
+from scheduler_bridge.configuration.repository import check_repository
 from scheduler_bridge.model.agents import AgentType, Host
 
 MAIN_FILE = "fossology.conf"
@@ -79,6 +80,7 @@ class Configuration:
         """Read the folder as it is now."""
         agent_types, agent_problems = load_agent_types(folder)
         main = _reader(folder / MAIN_FILE)
+        check_repository(main)
         version = _reader(folder / VERSION_FILE)
         conninfo, database_place, database_problems = _read_database(folder)
         values = cls(

@@ -217,3 +217,19 @@ def test_a_file_in_the_place_of_the_agent_types_is_an_error_of_the_whole(folder:
     (folder / "mods-enabled").write_text("")
     errors = [str(problem) for problem in Configuration.read(folder).errors]
     assert errors == [f"{folder}/mods-enabled: cannot be read: Not a directory"]
+
+
+def test_a_repository_that_is_well_formed_passes(tmp_path: Path) -> None:
+    (tmp_path / "mods-enabled").mkdir()
+    (tmp_path / "fossology.conf").write_text("[REPOSITORY]\nlocalhost[] = * 00 ff\nstore[] = gold 00 7F\n")
+    assert Configuration.read(tmp_path).errors == ()
+
+
+@pytest.mark.parametrize(
+    "line", ["h[] = * ff 00", "h[] = silver 00 ff", "h[] = * 00", "h[] = * 00 gg", "h = * 00 ff"]
+)
+def test_a_broken_repository_keeps_the_scheduler_from_starting(tmp_path: Path, line: str) -> None:
+    (tmp_path / "mods-enabled").mkdir()
+    (tmp_path / "fossology.conf").write_text(f"[REPOSITORY]\n{line}\n")
+    (problem,) = Configuration.read(tmp_path).errors
+    assert problem.line == 2 and "the repository of h" in problem.message
