@@ -13,7 +13,7 @@ from celery.signals import beat_init, celeryd_after_setup, worker_init
 from celery.worker import state
 
 from scheduler_bridge.dispatch.application import make_application
-from scheduler_bridge.dispatch.routes import HOUSEKEEPING, SWEEP
+from scheduler_bridge.dispatch.routes import AUDIT, HOUSEKEEPING, SWEEP
 from scheduler_bridge.errors import BridgeError, SettingsError
 from scheduler_bridge.migrate import check_schema
 from scheduler_bridge.redis_url import redis_settings
@@ -23,6 +23,7 @@ from tasks.under_way import log_away
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
+AUDIT_SECONDS = 300
 LOOK_SECONDS = 0.5  # between two attempts to reach a database that is down at the start
 
 
@@ -54,7 +55,17 @@ app.conf.beat_schedule = {
             "ignore_result": True,
             "shadow": "sweep",
         },
-    }
+    },
+    "audit": {
+        "task": AUDIT,
+        "schedule": AUDIT_SECONDS,
+        "options": {
+            "queue": HOUSEKEEPING,
+            "expires": AUDIT_SECONDS,
+            "ignore_result": True,
+            "shadow": "audit",
+        },
+    },
 }
 app.conf.beat_max_loop_interval = settings.sweep_seconds
 

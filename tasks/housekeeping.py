@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import cache
 from typing import Any
 
 from celery import bootsteps
 from kombu.exceptions import OperationalError
+from psycopg.errors import QueryCanceled
 
+from scheduler_bridge.audit.watch import Watch
 from scheduler_bridge.configuration.email_notify import EmailNotify
-from scheduler_bridge.dispatch.routes import HOUSEKEEPING, LOOK_AGAIN, MESSAGE_VERSION, SEND_MAILS, SWEEP
+from scheduler_bridge.dispatch.routes import (
+    AUDIT,
+    HOUSEKEEPING,
+    LOOK_AGAIN,
+    MESSAGE_VERSION,
+    SEND_MAILS,
+    SWEEP,
+)
 from scheduler_bridge.mail.outbox import Postman
 from scheduler_bridge.mail.postgres_outbox import PostgresOutbox
 from scheduler_bridge.wiring import Parts, build
-from tasks.app import app, configuration, is_housekeeping, look_at_database, settings
+from tasks.app import AUDIT_SECONDS, app, configuration, is_housekeeping, look_at_database, settings
 from tasks.under_way import AWAY, UnderWay, leave, log_away
 
 MAIL_EXPIRES_SECONDS = 60  # an order to send them that nobody has taken by then is given again
 
+log = logging.getLogger(__name__)
 under_way = UnderWay()
 
 
 mailing = threading.Lock()
+watch = Watch(interval_seconds=AUDIT_SECONDS)
 
 
 @cache
@@ -68,9 +80,25 @@ def sweep() -> str:
                 send_mails.apply_async(expires=MAIL_EXPIRES_SECONDS, shadow="send_mails")
             return "swept"
         except AWAY as error:
+            watch.disturbed()
             return log_away(error, "no sweep: ")
         except OperationalError as error:  # of the broker: the next sweep asks again
             return f"swept; no mail is sent: {error}"
+
+
+@app.task(name=AUDIT, ignore_result=True)
+def audit() -> str:
+    """Ask the rows for what should not be; what happened, for the log."""
+    with under_way:
+        try:
+            with parts().store.connection() as connection:
+                return watch.audit(connection)
+        except QueryCanceled as error:
+            log.warning("the audit is given up: %s", error, extra={"action": "audit"})
+            return "given up"
+        except AWAY as error:
+            watch.disturbed()
+            return log_away(error, "no audit: ")
 
 
 @app.task(name=SEND_MAILS, ignore_result=True, queue=HOUSEKEEPING)

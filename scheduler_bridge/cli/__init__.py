@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from scheduler_bridge.cli.audit import audit
 from scheduler_bridge.cli.bridge import bridge
 from scheduler_bridge.cli.commands import cli
 from scheduler_bridge.cli.config import config
@@ -53,6 +54,7 @@ for command in (
     status,
     logs,
     why,
+    audit,
     rerun,
     drain,
     cli,

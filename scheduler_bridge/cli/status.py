@@ -14,6 +14,8 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from scheduler_bridge.audit.auditor import Kept, kept
+from scheduler_bridge.audit.report import kept_json, kept_line
 from scheduler_bridge.cli.context import Options, RowNumber, pass_options
 from scheduler_bridge.cli.terminal import on_terminal, rich_table, show_table
 from scheduler_bridge.errors import BridgeError
@@ -57,7 +59,7 @@ def status(options: Options, stream: int | None, as_json: bool, watch: bool) -> 
         if watch:
             raise click.UsageError("--watch needs the number of a STREAM")
         with options.connection() as connection:
-            _show_streams(Reading(connection), as_json)
+            _show_streams(Reading(connection), kept(connection), as_json)
         return
     url = database_url(options.settings()[0])
     with options.connection() as connection:
@@ -67,14 +69,17 @@ def status(options: Options, stream: int | None, as_json: bool, watch: bool) -> 
         _show_stream(_read(connection, stream), as_json)
 
 
-def _show_streams(reading: Reading, as_json: bool) -> None:
+def _show_streams(reading: Reading, last: Kept | None, as_json: bool) -> None:
     found = reading.streams()
     if as_json:
-        click.echo(json.dumps(streams_json(found), indent=2))
-    elif found.streams:
+        click.echo(json.dumps({**streams_json(found), "audit": kept_json(last)}, indent=2))
+        return
+    if found.streams:
         show_table(streams_table(found))
     else:
         click.echo("there is no stream")
+    if last:
+        click.echo(kept_line(last))
 
 
 def _show_stream(stream: StreamReading, as_json: bool) -> None:

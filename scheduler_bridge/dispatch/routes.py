@@ -6,6 +6,7 @@ RUN_JOB = "scheduler_bridge.run_job"
 LOOK_AGAIN = "scheduler_bridge.look_again"
 SWEEP = "scheduler_bridge.sweep"
 SEND_MAILS = "scheduler_bridge.send_mails"
+AUDIT = "scheduler_bridge.audit"
 
 HOUSEKEEPING = "housekeeping"
 MESSAGE_VERSION = 1  # a worker that does not know a message's version leaves the job to the sweep
