@@ -13,10 +13,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.model.jobs import Job, Outcome, Work
-from scheduler_bridge.plan import admission
-from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
+from scheduler_bridge.plan.admission import Obstacle
+from scheduler_bridge.store.memory_claim import claim
 from scheduler_bridge.store.memory_hints import (
-    first_in_turn,
     release_hosted,
     top_up,
     window_size,
@@ -168,30 +167,7 @@ class MemoryStore:
 
     @_alone
     def claim(self, job: int, worker: str, host: str) -> Work | Obstacle:
-        while True:
-            first = first_in_turn(self._state, job, host)
-            refusal = admission.obstacle(self._state.facts(first, host))
-            if refusal is None:
-                if first != job and job in self._state.open:
-                    self._state.open[job].gave_way = self._state.open[job].hinted
-                return self._lease_to(first, worker, host)
-            self._refuse(first, refusal)
-            if first == job and (refusal.kind.gone or first_in_turn(self._state, job, host) == job):
-                return refusal
-
-    def _lease_to(self, job: int, worker: str, host: str) -> Work:
-        one, row = self._state.open[job], self.queue.rows[job]
-        stream = self.queue.streams[row.stream]
-        one.worker, one.ready, one.proposals, one.gave_way = worker, True, 0, False
-        one.obstacle = one.subject = one.proposed_at = None
-        epoch = self._state.epochs[job] = self._state.epochs.get(job, 0) + 1
-        expires_at = self._now() + self._lease
-        self._state.attempts[job, epoch] = Attempt(
-            job, epoch, one.stream, one.agent_type, worker, host, expires_at
-        )
-        texts = row.data or "", row.arguments or ""
-        people = stream.user or 0, stream.group or 0
-        return Work(job, one.stream, one.agent_type, epoch, *texts, *people, stream.priority)
+        return claim(self._state, job, worker, host, self._lease)
 
     @_alone
     def started(self, work: Work, pid: int) -> bool:
@@ -307,24 +283,3 @@ class MemoryStore:
 
     def _size(self) -> int:
         return self._window or window_size(self._state)
-
-    def _refuse(self, job: int, refusal: Obstacle) -> None:
-        kind, one = refusal.kind, self._state.open.get(job)
-        if one is None or one.worker is not None:
-            return
-        if kind in (ObstacleKind.ENDED, ObstacleKind.ORPHAN):
-            del self._state.open[job]
-            return
-        one.obstacle, one.subject, one.refused_at, one.proposed_at = (
-            kind.value,
-            refusal.subject,
-            self._now(),
-            None,
-        )
-        if kind not in (
-            ObstacleKind.PAUSED,
-            ObstacleKind.TAKEN,
-        ):  # else its prerequisites were not asked about
-            one.ready = kind not in (ObstacleKind.NEEDS, ObstacleKind.DOOMED)
-        if kind in (ObstacleKind.DOOMED, ObstacleKind.UNKNOWN_TYPE):
-            self._state.settle([job])

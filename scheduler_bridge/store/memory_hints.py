@@ -18,26 +18,6 @@ LONGEST_PATIENCE = timedelta(seconds=60)  # a hint is given up after this at the
 DOUBLINGS = 6
 
 
-def first_in_turn(state: MemoryState, hint: int, host: str) -> int:
-    """The job that a hint serves on a host: its own, one more urgent, or one that gave way before."""
-    types = state.hosts[host].types if host in state.hosts else set()
-    here = [
-        (-one.priority, one.proposed_at, job)
-        for job, one in state.open.items()
-        if one.hinted and one.host in (None, host) and one.agent_type in types
-    ]
-    own = state.open.get(hint)
-    if own is not None and own.waits and not own.parked:
-        urgent = [place for place in here if -place[0] > own.priority]
-        if urgent:
-            return min(urgent)[2]
-    gave_way = [place for place in here if state.open[place[2]].gave_way]
-    if own is not None and own.waits and not own.parked:
-        mine = (own.proposed_at or state.now(), hint)
-        gave_way = [place for place in gave_way if -place[0] == own.priority and place[1:] < mine]
-    return min(gave_way)[2] if gave_way else hint
-
-
 def worth_a_hint(state: MemoryState, jobs: Iterable[int]) -> list[int]:
     """Those of these jobs that a hint can help now; the others are parked with their reason."""
     if not state.live_hosts():
