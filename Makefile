@@ -27,7 +27,7 @@ fi
 @touch $@
 endef
 
-.PHONY: help run up test check format bench clean
+.PHONY: help run up test check format bench chaos soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ format: $(DEV_SET) ## put the source into its form
 
 bench: $(DEV_SET) ## measure: make bench ARGS=--json
 	@exec $(BIN)/python -m tests.bench $(ARGS)
+
+chaos: $(DEV_SET) ## random faults on a random load: make chaos ARGS="--trials 20 --seed 7 --json"
+	@exec $(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(DEV_SET) ## a steady load, and whether anything grows: make soak ARGS="--minutes 10 --json"
+	@exec $(BIN)/python -m tests.soak $(ARGS)
 
 clean: ## remove the venv, the embedded servers' data and caches
 	rm -rf $(VENV) .scheduler-bridge .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -81,7 +81,8 @@ begin
 end
 $$;
 
--- Streams with rows that the planner has not seen, leased to this bridge. Their new rows are settled here: after the
+-- Streams with rows that the planner has not seen, leased to this bridge: for a millisecond a row, some twenty times what
+-- planning takes, and p_lease beside, so that a bridge that dies holds up nobody for long. Their new rows are settled here: after the
 -- commit that mirrored them, so that a prerequisite which ended meanwhile is not missed.
 create function lease_streams(p_owner text, p_only int[], p_lease interval) returns setof int
 language plpgsql set search_path from current as $$
@@ -95,11 +96,16 @@ begin
         where (p_only is null or c.stream = any (p_only)) and (c.leased_until < now() or c.owner = p_owner)
           and exists (select from unplanned u where u.stream = c.stream)
         order by c.stream limit 100 for update skip locked
-    ), leased as (
-        update stream s set owner = p_owner, leased_until = now() + p_lease from due where s.stream = due.stream
-        returning s.stream
     )
-    select array_agg(leased.stream) into v_streams from leased;
+    select array_agg(due.stream) into v_streams from due;
+    if v_streams is null then
+        return;
+    end if;
+    update stream s
+    set owner = p_owner,
+        leased_until = now() + p_lease
+                       + (select count(*) from unplanned u where u.stream = any (v_streams)) * interval '1 millisecond'
+    where s.stream = any (v_streams);
     perform settle(array(select u.job from unplanned u where u.stream = any (v_streams)));
     return query select unnest(v_streams);
 end

@@ -37,7 +37,7 @@ from scheduler_bridge.store.port import (
     StreamRows,
 )
 
-STREAM_LEASE = timedelta(seconds=30)
+STREAM_LEASE = timedelta(seconds=4)
 FULL_WINDOW = 200  # more hints of a stream than this never go out
 
 P = ParamSpec("P")

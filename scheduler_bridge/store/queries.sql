@@ -21,8 +21,8 @@ update scheduler_bridge.host set seen_at = '-infinity' where name = %(host)s and
 select scheduler_bridge.observe()
 
 -- lease_streams --
--- Streams with unplanned rows, now ours for half a minute.
-select scheduler_bridge.lease_streams(%(owner)s, %(only)s::int[], interval '30 seconds')
+-- Streams with unplanned rows, now ours for a while.
+select scheduler_bridge.lease_streams(%(owner)s, %(only)s::int[], interval '4 seconds')
 
 -- stream_rows --
 -- A leased stream for the planner.

@@ -1,0 +1,148 @@
+"""Faults carried out on the fleet."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+import redis
+
+from tests.chaos.faults import AGENT, FLEET, MACHINE, PROCESSES, SERVERS, Deed, Fault
+from tests.chaos.fleet import HOSTS, Fleet
+from tests.chaos.records import Records, Run
+
+FLUSH_SECONDS = 1.0
+
+
+class Strikes:
+    """What has been done, to undo it and to judge by."""
+
+    def __init__(self, fleet: Fleet, records: Records) -> None:
+        self._fleet = fleet
+        self._records = records
+        self._under_way: set[Fault] = set()
+        self.struck: dict[int, Deed] = {}  # agents by number
+        self.cut_off: set[str] = set()  # hosts whose worker could not end its agents in time
+        self._agents: dict[Fault, int] = {}
+        self.clocks: set[str] = set()
+
+    @property
+    def database_is_up(self) -> bool:
+        """It answers."""
+        return not any(fault.target in ("postgres", MACHINE) for fault in self._under_way)
+
+    def begin(self, fault: Fault) -> str:
+        """Do it; what was done."""
+        self._under_way.add(fault)
+        if fault.target == AGENT:
+            return self._strike_agent(fault)
+        if fault.target in SERVERS:
+            self._strike_server(fault)
+        elif ">" in fault.target:
+            self._strike_link(fault)
+        elif fault.target == MACHINE:
+            self.cut_off.update(HOSTS)
+            self._fleet.stop_all()
+        else:
+            for name in _struck_by(fault):
+                self._strike_process(name, fault.deed)
+        return str(fault)
+
+    def end(self, fault: Fault) -> str:
+        """Undo it; what was done."""
+        self._under_way.discard(fault)
+        if fault.target == AGENT:
+            self._continue_agent(fault)
+        elif fault.target in SERVERS:
+            self._restore_server(fault)
+        elif fault.target == MACHINE:
+            self._fleet.go_on_all()
+        elif fault.deed in (Deed.CUT, Deed.FREEZE):
+            self._fleet.proxies[fault.target].thaw()
+        elif fault.deed is Deed.KILL:
+            for name in _struck_by(fault):
+                self._fleet.start(name)
+        elif fault.deed is Deed.STOP:
+            self._fleet.go_on(fault.target)
+        return f"{fault.target}: {fault.deed.value} is over"
+
+    def set_clocks_right(self) -> None:
+        """At the trial's end; by new processes, since setting a clock back would be one more fault."""
+        for name in self.clocks:
+            self._fleet.kill(name)
+            self._fleet.set_clock(name, 0.0)
+            self._fleet.start(name)
+        self.clocks.clear()
+
+    def _strike_server(self, fault: Fault) -> None:
+        server = self._fleet.server(fault.target)
+        if fault.deed is Deed.FLUSH:
+            with (
+                suppress(redis.RedisError),
+                redis.Redis.from_url(server.url, socket_timeout=FLUSH_SECONDS) as client,
+            ):
+                client.flushall()
+            return
+        if fault.deed is Deed.KILL:
+            server.kill()
+        else:
+            server.stop()
+
+    def _restore_server(self, fault: Fault) -> None:
+        server = self._fleet.server(fault.target)
+        if fault.deed is Deed.KILL:
+            server.start()
+        elif fault.deed is Deed.STOP:
+            server.go_on()
+
+    def _strike_link(self, fault: Fault) -> None:
+        name = fault.target.partition(">")[0]
+        if fault.deed is Deed.JUMP:
+            self.clocks.add(name)
+            self._fleet.set_clock(name, fault.number)
+        elif fault.deed is Deed.CUT:
+            self._fleet.proxies[fault.target].cut()
+        else:
+            self._fleet.proxies[fault.target].freeze()
+
+    def _strike_process(self, name: str, deed: Deed) -> None:
+        if name in HOSTS:
+            self.cut_off.add(name)
+        if deed is Deed.KILL:
+            self._fleet.kill(name)
+        elif self._fleet.processes[name].status == "running":
+            self._fleet.processes[name].kill("SIGSTOP")
+
+    def _strike_agent(self, fault: Fault) -> str:
+        run = self._an_agent(fault.number)
+        if run is None:
+            return "no agent was under way"
+        self.struck[run.pid] = fault.deed
+        self._agents[fault] = run.pid
+        number = signal.SIGKILL if fault.deed is Deed.KILL else signal.SIGSTOP
+        with suppress(ProcessLookupError):
+            os.killpg(run.pid, number)
+        return f"agent {run.pid} of {run.key}: {fault.deed.value}"
+
+    def _an_agent(self, number: float) -> Run | None:
+        """One of those under way; None when there is none for a while."""
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while time.monotonic() < deadline:
+            self._records.look()
+            found = [run for run in self._records.under_way() if run.pid not in self.struck]
+            if found:
+                return found[int(number * len(found))]
+            time.sleep(0.01)
+        return None
+
+    def _continue_agent(self, fault: Fault) -> None:
+        pid = self._agents.get(fault)
+        if pid is not None and fault.deed is Deed.STOP:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGCONT)
+
+
+def _struck_by(fault: Fault) -> tuple[str, ...]:
+    return PROCESSES if fault.target == FLEET else (fault.target,)

@@ -1,0 +1,118 @@
+"""The judge finds each thing that may be wrong, and nothing where nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+
+from tests.chaos.faults import Deed
+from tests.chaos.model import COMPLETED, FAILED, endings, seconds_left
+from tests.chaos.records import Run
+from tests.chaos.streams import Job
+from tests.chaos.verdict import Attempt, Evidence, Finding, Row, Wrong, judge
+
+JOBS = (Job(0, "good0", tenths=2), Job(0, "slow0", (0,), tenths=5))
+FIRST = Attempt(11, 1, "worker@w1", "w1", 101, "completed", "", 10.0, 11.0)
+SECOND = Attempt(12, 1, "worker@w2", "w2", 102, "completed", "", 12.0, 13.0)
+BROKEN = replace(SECOND, ending="failed", reason="agent was killed by signal: 9.Killed")
+
+
+def an_evidence(
+    rows: Sequence[Row] = (Row(11, "Completed", 1, 2, 11.0), Row(12, "Completed", 1, 5, 13.0)),
+    attempts: Sequence[Sequence[Attempt]] = ((FIRST,), (SECOND,)),
+    runs: Sequence[Sequence[Run]] = (
+        (Run("0", 101, 10.1, 10.9),),
+        (Run("1", 102, 12.1, 12.9),),
+    ),
+    struck: Mapping[int, Deed] | None = None,
+    cut_off: frozenset[str] = frozenset(),
+) -> Evidence:
+    """Of a trial of two jobs, in which all went well unless told otherwise."""
+    return Evidence(
+        JOBS,
+        {0: 11, 1: 12},
+        dict(enumerate(rows)),
+        {position: list(found) for position, found in enumerate(attempts)},
+        {position: list(found) for position, found in enumerate(runs)},
+        struck or {},
+        cut_off,
+    )
+
+
+def wrongs(findings: Sequence[Finding]) -> set[Wrong]:
+    """Without their texts."""
+    return {finding.wrong for finding in findings}
+
+
+def test_nothing_is_wrong_where_all_went_well() -> None:
+    assert judge(an_evidence()) == []
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row(12, "Started", 0, 0, None),
+        Row(12, "Failed", 2, 5, 13.0),
+        Row(12, "Completed", 1, 4, 13.0),
+    ],
+    ids=["that has not ended", "that ended otherwise", "that counts otherwise"],
+)
+def test_a_row_is_lost(row: Row) -> None:
+    assert Wrong.LOST in wrongs(judge(an_evidence([Row(11, "Completed", 1, 2, 11.0), row])))
+
+
+def test_an_attempt_that_never_ends_is_found() -> None:
+    lasting = replace(SECOND, epoch=2, ending=None, ended_at=None)
+    assert wrongs(judge(an_evidence(attempts=((FIRST,), (SECOND, lasting))))) == {Wrong.LOST}
+
+
+def test_a_job_that_completed_twice_is_doubled() -> None:
+    again = replace(SECOND, epoch=2)
+    assert wrongs(judge(an_evidence(attempts=((FIRST,), (SECOND, again))))) == {Wrong.DOUBLED}
+
+
+def test_a_completion_of_an_agent_that_did_not_come_to_its_end_is_found() -> None:
+    runs = ((Run("0", 101, 10.1, 10.9),), (Run("1", 102, 12.1, None, seen_at=12.5),))
+    assert wrongs(judge(an_evidence(runs=runs))) == {Wrong.DOUBLED}
+
+
+def test_two_agents_on_one_job_are_doubled_unless_the_first_ones_worker_was_killed_or_stopped() -> None:
+    lost = replace(SECOND, pid=99, host="w1", ending="lost")
+    attempts = ((FIRST,), (lost, replace(SECOND, epoch=2)))
+    runs = ((Run("0", 101, 10.1, 10.9),), (Run("1", 99, 11.5, None, seen_at=12.3), Run("1", 102, 12.1, 12.9)))
+    assert wrongs(judge(an_evidence(attempts=attempts, runs=runs))) == {Wrong.DOUBLED}
+    assert judge(an_evidence(attempts=attempts, runs=runs, cut_off=frozenset({"w1"}))) == []
+
+
+def test_a_job_that_began_before_its_prerequisite_had_ended_is_out_of_order() -> None:
+    early = replace(SECOND, started_at=10.5)
+    assert wrongs(judge(an_evidence(attempts=((FIRST,), (early,))))) == {Wrong.ORDER}
+
+
+def test_an_agent_that_a_fault_has_killed_fails_its_job_and_no_other_may() -> None:
+    rows = (Row(11, "Completed", 1, 2, 11.0), Row(12, "Failed", 2, 0, 13.0))
+    attempts = ((FIRST,), (BROKEN,))
+    assert judge(an_evidence(rows, attempts, struck={102: Deed.KILL})) == []
+    assert wrongs(judge(an_evidence(rows, attempts))) == {Wrong.LOST}
+
+
+def test_the_model_fails_what_fails_what_needs_it_and_what_waits_for_itself() -> None:
+    jobs = (
+        Job(0, "good0"),
+        Job(0, "quits0", (0,)),
+        Job(1, "good0", (1,)),
+        Job(1, "good0", (0,)),
+        Job(1, "good0", (5,)),
+        Job(1, "good0", (4,)),
+    )
+    assert endings(jobs) == {0: COMPLETED, 1: FAILED, 2: FAILED, 3: COMPLETED, 4: FAILED, 5: FAILED}
+    assert endings(jobs, broken={0}) == dict.fromkeys(range(6), FAILED)
+
+
+def test_the_work_left_is_the_longest_way_or_all_of_it_on_all_slots() -> None:
+    jobs = (Job(0, "slow0", tenths=30), Job(0, "slow0", (0,), tenths=10), Job(0, "slow0", tenths=20))
+    assert seconds_left(jobs, (), slots=6) == pytest.approx(4.0)
+    assert seconds_left(jobs, (), slots=1) == pytest.approx(6.0)
+    assert seconds_left(jobs, {0}, slots=6) == pytest.approx(2.0)

@@ -1,0 +1,123 @@
+"""What can be seen of a running trial: news for its history, what is still open, signs of life."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import psycopg
+
+from scheduler_bridge.audit.auditor import audit
+from scheduler_bridge.audit.checks import Thresholds
+from tests.chaos.fleet import Fleet
+from tests.chaos.verdict import Finding, Wrong
+from tests.process_nodes import PROJECT
+
+LOOK_SECONDS = 0.2  # between two looks: the harness must not load the machine
+AUDIT_SECONDS = 60.0
+BEATS = ("beat1", "beat2")
+BEATEN = "Sending due task"
+NEWS = """
+select a.job, a.epoch, coalesce(a.host, '-'),
+       coalesce(a.ending, case when a.started_at is null then 'claimed' else 'started' end),
+       a.reason, coalesce(a.agent_pid, 0)
+from scheduler_bridge.attempt a where a.job = any (%s) order by a.job, a.epoch
+"""
+OPEN = "select jq_pk from jobqueue where jq_pk = any (%s) and jq_endtime is null"
+
+
+class Signs:
+    """Beats that beat, from now on."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._logs = {name: fleet.folder / f"{name}.log" for name in BEATS}
+        self._sizes = {name: log.stat().st_size for name, log in self._logs.items()}
+
+    def missing(self, excused: Collection[str]) -> list[str]:
+        """Beats that have asked for nothing since; Celery's own waits where its clock was set back."""
+        beats = [name for name in BEATS if name not in excused]
+        return [f"{name} asks for no sweep" for name in beats if BEATEN not in self._new(name)]
+
+    def _new(self, name: str) -> str:
+        with self._logs[name].open("rb") as log:
+            log.seek(self._sizes[name])
+            return log.read().decode("utf-8", "replace")
+
+
+class Watch:
+    """Looks at the database of a fleet, by a connection that is made anew when it has broken."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._connection: psycopg.Connection[Any] | None = None
+        self._known: dict[tuple[int, int], str] = {}
+        self._looked_at = 0.0
+
+    def news(self, numbers: Mapping[int, int]) -> list[str]:
+        """What has become of attempts since the last look, which is not made too often."""
+        if time.monotonic() < self._looked_at + LOOK_SECONDS:
+            return []
+        self._looked_at = time.monotonic()
+        said = []
+        for job, epoch, host, state, reason, pid in self._rows(NEWS, list(numbers.values())):
+            if self._known.get((job, epoch)) != state:
+                self._known[job, epoch] = state
+                said.append(
+                    f"    job {job}, attempt {epoch} on {host}, agent {pid}: {state} {reason}".rstrip()
+                )
+        return said
+
+    def open_jobs(self, numbers: Mapping[int, int]) -> list[int]:
+        """Rows that have not ended; asked for as seldom as news."""
+        return [job for (job,) in self._rows(OPEN, list(numbers.values()))]
+
+    def ended(self, numbers: Mapping[int, int]) -> set[int]:
+        """Positions of rows that have ended."""
+        still_open = set(self.open_jobs(numbers))
+        return {position for position, job in numbers.items() if job not in still_open}
+
+    def signs(self) -> Signs:
+        """To see later whether beats still beat."""
+        return Signs(self._fleet)
+
+    def audit(self) -> list[Finding]:
+        """What the product's auditor says now that nothing is open: asked without patience, then as a command."""
+        with self._fleet.connect() as connection:
+            found = audit(connection, Thresholds(grace=0))
+        said = [Finding(Wrong.AUDIT, f"{one.sentence}: {one.ids}") for one in found.findings]
+        return said or self._audit_command()
+
+    def _audit_command(self) -> list[Finding]:
+        command = [sys.executable, "-m", "scheduler_bridge", "audit"]
+        environment = self._fleet.processes["bridge1"].environment
+        done = subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=AUDIT_SECONDS,
+            check=False,
+        )
+        if done.returncode == 0:
+            return []
+        return [Finding(Wrong.AUDIT, f"exit status {done.returncode}: {done.stdout} {done.stderr}")]
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _rows(self, query: str, jobs: list[int]) -> list[Any]:
+        for _ in range(2):  # the second time on a connection of its own
+            try:
+                if self._connection is None:
+                    self._connection = self._fleet.connect()
+                return self._connection.execute(query.encode(), [jobs]).fetchall()
+            except psycopg.OperationalError:
+                self.close()
+        raise ConnectionError("the database cannot be reached although no fault holds it up")
