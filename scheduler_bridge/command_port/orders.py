@@ -9,12 +9,12 @@ from typing import Any
 
 from scheduler_bridge.commands.replies import AgentLine, AgentStatus, HostLine, JobLine, JobStatus
 from scheduler_bridge.model.agents import Host
+from scheduler_bridge.orphan_watch import dead_among
 from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.store.postgres import PostgresStore
 from scheduler_bridge.store.queries import read_queries
 
 QUERIES = read_queries(Path(__file__).with_name("orders.sql"))
-LOOPBACK = "localhost"  # address that FOSSology's scheduler shows for the hosts it starts agents on itself
 
 
 class PostgresOrders:
@@ -71,11 +71,11 @@ class PostgresOrders:
     def hosts(self) -> list[HostLine]:
         """Hosts of the configuration in its order, then others that have reported."""
         found = {name: (slots, running) for name, slots, running in self._rows("hosts")}
-        names = [
-            *(name for name in self.configured if name in found),
-            *(n for n in found if n not in self.configured),
+        unnamed = {name: Host(name, slots) for name, (slots, _) in found.items()}
+        hosts = [
+            host for host in {**self.configured, **unnamed, **self.configured}.values() if host.name in found
         ]
-        return [HostLine(name, name, *found[name]) for name in names]
+        return [HostLine(host.name, host.address or host.name, *found[host.name]) for host in hosts]
 
     def agent_types(self) -> list[str]:
         """Names of those that some host can run now."""
@@ -95,8 +95,9 @@ class PostgresOrders:
 
     def port_holder(self, owner: str, host: str, port: int) -> str | None:
         """Another bridge that holds this port on the host."""
-        found = self._rows("port_holder", owner=owner, host=host, port=port)
-        return str(found[0][0]) if found else None
+        found = [str(name) for (name,) in self._rows("port_holder", owner=owner, host=host, port=port)]
+        dead = dead_among(found)
+        return next((name for name in found if name not in dead), None)
 
     def _told(self, query: str, **values: Any) -> bool:
         return bool(self._rows(query, **values)[0][0])

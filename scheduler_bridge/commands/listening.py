@@ -29,10 +29,13 @@ def listen(addresses: Sequence[Address]) -> list[socket.socket]:
 
 
 def _listeners(host: str, port: int) -> Iterator[socket.socket]:
-    """Raises OSError; an address that this machine lacks counts only where the name has no other."""
+    """No `host`: every address.
+
+    Raises OSError; an address that this machine lacks counts only where the name has no other.
+    """
     refused: OSError | None = None
     count = 0
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, *_, address in found:
         try:
             listener = _listener(family, address)

@@ -14,15 +14,15 @@ def read_hosts(reader: Reader) -> dict[str, Host]:
     """The hosts by name, in the order of their names; a wrong one is left out, with a problem.
 
     A missing max is that of the host before, in the order of names. The address and the agents' folder were
-    for ssh; a host is now wherever a worker says that it is this host.
+    for ssh; a host is now wherever a worker says that it is this host, and its address is only shown.
     """
     hosts: dict[str, Host] = {}
     group = reader.document.groups.get(GROUP)
     slots: int | None = None
     for name, entry in sorted(group.keys.items()) if group else ():
         slots = _slots(reader, name, entry, slots)
-        if slots is not None:
-            hosts[name] = Host(name, slots)
+        if slots is not None and isinstance(entry.value, str):
+            hosts[name] = Host(name, slots, entry.value.split()[0])
     return hosts
 
 

@@ -257,7 +257,15 @@ begin
     set maximum = excluded.maximum, exclusive = excluded.exclusive, local = excluded.local, quiet = excluded.quiet,
         attempts = excluded.attempts, retry_failed = excluded.retry_failed, retry_lost = excluded.retry_lost,
         backoff = excluded.backoff, problem = excluded.problem;
-    insert into host (name, slots) select * from unnest(p_hosts, p_slots) on conflict do nothing;
+    delete from host where worker is null and name <> all (p_hosts);  -- no worker has ever been there
+    insert into host (name, slots) select * from unnest(p_hosts, p_slots)
+    on conflict (name) do update set slots = excluded.slots where host.worker is null;
+    -- A limit may have been lifted: who waits for one asks again.
+    update open_job set obstacle = null, subject = null
+    where job in (
+        select o.job from open_job o where o.obstacle in ('type_full', 'type_off') and o.ready and o.worker is null
+        order by o.job for update skip locked
+    );
 end
 $$;
 

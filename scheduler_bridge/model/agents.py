@@ -50,3 +50,4 @@ class Host:
 
     name: str  # equal to jq_host where a row asks for one
     slots: int  # agents at once
+    address: str | None = None  # as [HOSTS] has it; shown, never used

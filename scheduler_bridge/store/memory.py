@@ -13,7 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.model.jobs import Job, Outcome, Work
-from scheduler_bridge.plan.admission import Obstacle
+from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
 from scheduler_bridge.store.memory_claim import claim
 from scheduler_bridge.store.memory_hints import (
     release_hosted,
@@ -79,8 +79,12 @@ class MemoryStore:
     ) -> None:
         self._state.types = {one.name: one for one in types}
         self._state.problems = problems
-        for host in hosts:
-            self._state.hosts.setdefault(host.name, HostReport(host.slots))
+        named = {host.name: host for host in hosts}
+        met = {name: report for name, report in self._state.hosts.items() if report.worker}
+        self._state.hosts = {name: HostReport(host.slots) for name, host in named.items()} | met
+        for one in self._state.open.values():
+            if one.waits and one.obstacle in (ObstacleKind.TYPE_FULL.value, ObstacleKind.TYPE_OFF.value):
+                one.obstacle = one.subject = None
 
     @_alone
     def register_host(

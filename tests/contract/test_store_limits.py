@@ -8,7 +8,7 @@ from scheduler_bridge.model.agents import Host
 from scheduler_bridge.plan.admission import ObstacleKind
 from scheduler_bridge.store.memory_queue import PAUSED_AT
 from tests.builders import a_job, a_stream
-from tests.contract.fleet import HOSTS, agent_type
+from tests.contract.fleet import HOSTS, TYPES, agent_type
 from tests.contract.queues import Queue
 from tests.contract.steps import (
     FAILED,
@@ -222,3 +222,12 @@ def test_a_job_that_runs_alone_on_a_host_that_is_gone_holds_nobody_up(queue: Que
     refused(queue.store, alone, "h2")
     queue.store.retire_host("h2", "worker@h2")
     claimed(queue.store, late)
+
+
+def test_a_host_that_no_worker_has_ever_been_on_goes_with_its_configuration(queue: Queue) -> None:
+    queue.store.publish_configuration(TYPES, [*HOSTS, Host("h3", 4)])
+    queue.store.publish_configuration(TYPES, [])
+    gone = planned(queue, a_stream(a_job("license", host="h3")))["license"]
+    kept = planned(queue, a_stream(a_job("license", host="h1")))["license"]
+    assert queue.read(gone).endtext == "ERROR: jq_host not in the agent list!"
+    claimed(queue.store, kept, "h1")

@@ -204,3 +204,15 @@ def test_a_bridge_of_its_own_ends_when_it_is_told_to(start_bridge: Start, comman
     assert bridge.process.wait(10) == 0
     with pytest.raises(ConnectionRefusedError):
         ask(port, "status")
+
+
+def test_a_port_that_is_bound_to_every_address_answers_on_loopback(start_bridge: Start) -> None:
+    assert "scheduler:" in ask(port_of(start_bridge(SCHEDULER_BRIDGE_BIND="*")), "status")
+
+
+def test_load_shows_the_addresses_of_the_configuration(start_bridge: Start, config: str) -> None:
+    (Path(config) / "fossology.conf").write_text("[HOSTS]\nscan = 10.0.0.5 /opt/fo 4\n")
+    assert (
+        ask(port_of(start_bridge()), "load")
+        == "received\nhost:scan address:10.0.0.5 max:4 running:0\n\nend\n"
+    )

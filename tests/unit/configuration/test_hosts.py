@@ -17,7 +17,7 @@ def read(*lines: str) -> tuple[dict[str, Host], list[str]]:
 
 def test_the_shipped_host_has_ten_slots() -> None:
     assert read("localhost = localhost /usr/local/etc/fossology 10") == (
-        {"localhost": Host("localhost", 10)},
+        {"localhost": Host("localhost", 10, "localhost")},
         [],
     )
 
