@@ -18,6 +18,7 @@ ASKED = 50
 CROWD = 200
 LONG_MS = 600_000  # of the job that the open ones wait for
 REPLY_SECONDS = 10.0
+PORT = b"select port from scheduler_bridge.bridge where port is not null order by seen_at desc limit 1"
 PERCENT_95 = 94  # index of statistics.quantiles(n=100)
 
 
@@ -82,7 +83,7 @@ def _timed(fleet: Fleet, command: bytes) -> float:
 
 def ask(fleet: Fleet, command: bytes) -> bytes:
     """Send one command on a connection of its own; its whole reply."""
-    (port,) = fleet.connection.execute("select port from scheduler_bridge.bridge").fetchall()[0]
+    (port,) = fleet.connection.execute(PORT).fetchall()[0]
     with socket.create_connection((LOOPBACK, port), timeout=REPLY_SECONDS) as client:
         client.sendall(command)
         client.shutdown(socket.SHUT_WR)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,7 @@ class Fleet:
     """Processes that run, and a connection to their database."""
 
     parts: Sequence[Part]
+    environment: Mapping[str, str]  # of the parts
     supervisor: Supervisor
     services: Services
     connection: psycopg.Connection[Any]
@@ -69,7 +70,7 @@ def fleet(shop: Workshop, slots: int) -> Iterator[Fleet]:
     """All parts of the Procfile with so many slots, ready and warm."""
     parts = read_procfile(find_procfile())
     with running(shop, parts, {"SCHEDULER_BRIDGE_SLOTS": str(slots)}) as started:
-        started.wait(lambda: _ready(started), seconds=READY_SECONDS, what="the fleet")
+        started.wait(lambda: ready(started), seconds=READY_SECONDS, what="the fleet")
         started.finished(insert(started.connection, [0] * WARM_UP_JOBS))
         yield started
 
@@ -92,21 +93,18 @@ def running(shop: Workshop, parts: Sequence[Part], variables: dict[str, str]) ->
         port = free_port()
         own = {"SCHEDULER_BRIDGE_PORT": "0", "SCHEDULER_BRIDGE_STARTUP_TESTS": "off"}
         environment = {**shop.environment(), **own, **variables}
-        supervisor = Supervisor(
-            parts,
-            part_environment(environment, servers, shop.configuration, port),
-            LogFolder(state / "logs"),
-            folder=PROJECT,
-        )
+        of_parts = part_environment(environment, servers, shop.configuration, port)
+        supervisor = Supervisor(parts, of_parts, LogFolder(state / "logs"), folder=PROJECT)
         with (
             psycopg.connect(servers.database_url, autocommit=True) as connection,
             redis.Redis.from_url(servers.redis_url) as broker,
             supervisor,
         ):
-            yield Fleet(parts, supervisor, servers, connection, broker, state / "logs", port)
+            yield Fleet(parts, of_parts, supervisor, servers, connection, broker, state / "logs", port)
 
 
-def _ready(started: Fleet) -> bool:
+def ready(started: Fleet) -> bool:
+    """Whether a host has reported, a bridge listens, and housekeeping and the monitor take what comes."""
     return (
         _count(started, HEALTHY) > 0
         and _count(started, LISTENING) > 0

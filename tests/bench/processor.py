@@ -11,7 +11,7 @@ from tests.bench.fleet import Fleet
 
 def spent_seconds(fleet: Fleet) -> dict[str, float]:
     """By part or server, with all that each has started, agents too; `supervisor` is this very process."""
-    return {name: _seconds(root) for name, root in _roots(fleet)}
+    return {name: _seconds(root) for name, root in roots(fleet)}
 
 
 def between(
@@ -22,12 +22,16 @@ def between(
     return dict(sorted(cost.items(), key=lambda item: -item[1]))
 
 
-def _roots(fleet: Fleet) -> Iterator[tuple[str, psutil.Process]]:
+def roots(fleet: Fleet) -> Iterator[tuple[str, psutil.Process]]:
+    """Every part and server that runs, and this very process as `supervisor`."""
     yield "supervisor", psutil.Process()
     for server in fleet.services.servers:
         yield server.name, psutil.Process(server.process.pid)
     for child in psutil.Process().children():
-        line = tuple(child.cmdline())
+        try:
+            line = tuple(child.cmdline())
+        except psutil.NoSuchProcess:
+            continue  # an agent whose worker has ended, by now itself
         for part in fleet.parts:
             arguments = part.command[1:]
             if line[-len(arguments) :] == arguments:

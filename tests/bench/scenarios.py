@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from tests.bench import ceilings, commands, idle, latency, makespan, messages, planning, steps, throughput
+from tests.bench import (
+    ceilings,
+    commands,
+    failover,
+    idle,
+    latency,
+    loss,
+    makespan,
+    messages,
+    planning,
+    steps,
+    sweeping,
+    throughput,
+)
 from tests.bench.figures import Figures
 from tests.bench.fleet import Fleet
 from tests.bench.workshop import Workshop
@@ -19,6 +32,9 @@ ALONE: Mapping[str, Alone] = {
     "levels": ceilings.levels,
     "steps": steps.steps,
     "plan": planning.plan,
+    "sweep": sweeping.sweep,
+    "failover": failover.failover,
+    "loss": loss.loss,
 }
 ON_FLEET: Mapping[int, Mapping[str, OnFleet]] = {  # by the fleet's slots
     10: {

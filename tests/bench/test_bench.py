@@ -12,11 +12,12 @@ import pytest
 from scheduler_bridge.dispatch.routes import LOOK_AGAIN, RUN_JOB, SWEEP
 from scheduler_bridge.model.jobs import Job
 from scheduler_bridge.plan.planner import plan
+from tests.bench import sweeping
 from tests.bench.dags import JOBS, Dag, dag
 from tests.bench.figures import Figure
 from tests.bench.makespan import SEEDS
 from tests.bench.tap import Message, Tally
-from tests.bench.workshop import PROJECT
+from tests.bench.workshop import PROJECT, workshop
 
 
 def a_message(task: str, task_id: str, *, group: str | None = None, then: tuple[str, ...] = ()) -> Message:
@@ -71,6 +72,16 @@ def test_a_target_is_a_bound_from_its_own_side() -> None:
     assert Figure("", 10).met(10) and not Figure("", 10).met(10.1)
     assert Figure("", 180, at_least=True).met(180) and not Figure("", 180, at_least=True).met(179)
     assert Figure("").met(1) is None
+
+
+def test_a_sweep_is_measured_with_all_its_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HISTORY_ROWS": 500, "WIDE_STREAMS": 2, "DEEP_STREAMS": 2, "PASSES_A_RUN": 2}.items():
+        monkeypatch.setattr(sweeping, name, value)
+    with workshop() as shop:
+        figures = sweeping.sweep(shop, 1)
+    statements = figures["sweep_ms_1m_by_statement"]
+    assert set(statements) >= {"sweep_turn", "reclaim", "look_at_slice", "close_streams", "observe", "top_up"}
+    assert min(statements.values()) > 0 and figures["sweep_max_ms_1m"] >= figures["sweep_ms_1m"] > 0
 
 
 def test_the_script_ends_with_one_json_object_on_one_line() -> None:

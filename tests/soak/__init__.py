@@ -1,0 +1,1 @@
+"""Soak: hours of ordinary load, and whether anything grows."""
