@@ -13,17 +13,17 @@ from celery.signals import beat_init, celeryd_after_setup, worker_init
 from celery.worker import state
 
 from scheduler_bridge.dispatch.application import make_application
-from scheduler_bridge.dispatch.routes import AUDIT, HOUSEKEEPING, SWEEP
+from scheduler_bridge.dispatch.routes import HOUSEKEEPING
 from scheduler_bridge.errors import BridgeError, SettingsError
 from scheduler_bridge.migrate import check_schema
 from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.wiring import database_url, read_settings, redis_url
+from tasks.agenda import agenda
 from tasks.under_way import log_away
 
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
-AUDIT_SECONDS = 300
 LOOK_SECONDS = 0.5  # between two attempts to reach a database that is down at the start
 
 
@@ -44,29 +44,8 @@ with one_line():
         slots=max(settings.slots, 1),
         events=settings.events,
     )
-app.conf.include = ["tasks.jobs", "tasks.housekeeping"]
-app.conf.beat_schedule = {
-    "sweep": {
-        "task": SWEEP,
-        "schedule": settings.sweep_seconds,
-        "options": {
-            "queue": HOUSEKEEPING,
-            "expires": 2 * settings.sweep_seconds,
-            "ignore_result": True,
-            "shadow": "sweep",
-        },
-    },
-    "audit": {
-        "task": AUDIT,
-        "schedule": AUDIT_SECONDS,
-        "options": {
-            "queue": HOUSEKEEPING,
-            "expires": AUDIT_SECONDS,
-            "ignore_result": True,
-            "shadow": "audit",
-        },
-    },
-}
+app.conf.include = ["tasks.jobs", "tasks.housekeeping", "tasks.consuming"]
+app.conf.beat_schedule = agenda(settings.sweep_seconds)
 app.conf.beat_max_loop_interval = settings.sweep_seconds
 
 

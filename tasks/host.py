@@ -60,9 +60,7 @@ class Surroundings:
     environment: Mapping[str, str] | None = None  # None: this process' own
     logs: JobLogs | None = None  # of the jobs, in a repository; None: there is none
     startup_tests: bool = False  # before an agent type is offered
-    fork_backoff_seconds: float = (
-        5.0  # the longest wait before a start is tried again for which there was no room
-    )
+    fork_backoff_seconds: float = 5.0  # the longest wait until a start is tried again that had no room
 
 
 class AgentHost:
@@ -82,7 +80,8 @@ class AgentHost:
         self._store = store
         self._proposals = proposals
         self._surroundings = surroundings
-        self._leases = leases
+        self.leases = leases
+        self._hasty = False  # no more grace for anybody
         self._agents = AgentPool(host.slots, grace_seconds=surroundings.timers.grace_seconds)
         self._under_way = UnderWay()
         self._versions = Versions()
@@ -148,13 +147,13 @@ class AgentHost:
             outcome, tail = self._converse(agent, work, asked_at)
             return self._end(work, outcome, tail, following)
         finally:
-            self._leases.remove(work)
+            self.leases.remove(work)
             self._agents.release(agent, time.monotonic())
 
     def tend(self, now: float, *, orders: bool) -> None:
         """Once a second, or as soon as there may be orders: renew leases, retire idle agents, test, report."""
-        self._leases.renew(now, all_of_them=orders)
-        self._leases.keep_log_paths()
+        self.leases.renew(now, all_of_them=orders)
+        self.leases.keep_log_paths()
         self._agents.retire(now)
         self.offer.tend(now)
         self.reporting.tend(now, at_once=orders)
@@ -174,17 +173,27 @@ class AgentHost:
         """
         deadline = time.monotonic() + grace_seconds
         self.offer.close()
-        self._leases.stop_sessions()
-        in_time = self._under_way.wait_until_none(grace_seconds)
-        self._under_way.give_up()
-        if not in_time:
-            log.error("some jobs could not be given back in time", extra={"action": "stop_late"})
-            self._agents.kill_working()
-        self._agents.close(max(UNHEARD_SECONDS, deadline - time.monotonic()))
+        self.leases.stop_sessions(at_once=self._hasty or not grace_seconds)
+        self._await_tasks(max(UNHEARD_SECONDS, grace_seconds))
+        left = 0.0 if self._hasty else deadline - time.monotonic()
+        self._agents.close(max(UNHEARD_SECONDS, left))
         farewell = threading.Thread(target=self._retire_host, name="farewell", daemon=True)
         farewell.start()
         farewell.join(UNHEARD_SECONDS)
         return self._under_way.wait_until_none(UNHEARD_SECONDS)
+
+    def hasten(self) -> bool:
+        """Before or during `stop`, from any thread: end running agents at once; False as there."""
+        self._hasty = True
+        self.leases.stop_sessions(at_once=True)
+        self._await_tasks(UNHEARD_SECONDS)
+        return self._under_way.wait_until_none(UNHEARD_SECONDS)
+
+    def _await_tasks(self, seconds: float) -> None:
+        if not self._under_way.wait_until_none(seconds):
+            log.error("some jobs could not be given back in time", extra={"action": "stop_late"})
+            self._agents.kill_working()
+        self._under_way.give_up()
 
     def _retire_host(self) -> None:
         try:
@@ -218,7 +227,7 @@ class AgentHost:
         return self._under_way.when_there_is_room(
             start,
             backoff_seconds=self._surroundings.fork_backoff_seconds,
-            patience_seconds=self._leases.third,
+            patience_seconds=self.leases.third,
         )
 
     def _converse(self, agent: Agent, work: Work, asked_at: float) -> tuple[Outcome, bytes]:
@@ -230,7 +239,7 @@ class AgentHost:
             started=lambda pid: self._started(work, session, pid),
             log=log,
         )
-        self._leases.add(work, session, asked_at)
+        self.leases.add(work, session, asked_at)
         outcome = session.run()
         if log:
             self._tell_of(log, work)
@@ -256,7 +265,7 @@ class AgentHost:
     ) -> str:
         """Write the outcome, then, after its commit, publish what it made possible."""
         written = self._under_way.persistently(lambda: self._store.finish(work, outcome, tail, obstacle))
-        self._leases.remove(work)
+        self.leases.remove(work)
         if written:
             startable = self._under_way.persistently(lambda: self._store.startable(work, following))
             self._proposals.publish(startable.freed)
@@ -270,7 +279,7 @@ class AgentHost:
 
     def _started(self, work: Work, session: Session, pid: int) -> bool:
         self._versions.note(work.agent_type, session.version)
-        return self._under_way.persistently(lambda: self._store.started(work, pid)) and self._leases.trusts(
+        return self._under_way.persistently(lambda: self._store.started(work, pid)) and self.leases.trusts(
             work
         )
 

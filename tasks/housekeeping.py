@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 from celery import bootsteps
-from kombu.exceptions import OperationalError
 from psycopg.errors import QueryCanceled
 
 from scheduler_bridge.audit.watch import Watch
@@ -21,10 +20,13 @@ from scheduler_bridge.dispatch.routes import (
     SEND_MAILS,
     SWEEP,
 )
+from scheduler_bridge.dispatch.transport import BROKER_ERRORS
 from scheduler_bridge.mail.outbox import Postman
 from scheduler_bridge.mail.postgres_outbox import PostgresOutbox
 from scheduler_bridge.wiring import Parts, build
-from tasks.app import AUDIT_SECONDS, app, configuration, is_housekeeping, look_at_database, settings
+from tasks.agenda import AUDIT_SECONDS
+from tasks.app import app, configuration, is_housekeeping, look_at_database, settings
+from tasks.messages import GUARDED
 from tasks.under_way import AWAY, UnderWay, leave, log_away
 
 MAIL_EXPIRES_SECONDS = 60  # an order to send them that nobody has taken by then is given again
@@ -56,7 +58,7 @@ def postman() -> Postman:
     return Postman(configuration.email if configuration else EmailNotify())
 
 
-@app.task(name=LOOK_AGAIN, ignore_result=True)
+@app.task(name=LOOK_AGAIN, ignore_result=True, Strategy=GUARDED)
 def look_again(stream: int, version: int) -> str:
     """Read a stream's rows anew and propose what follows; the body of every chord. What happened, for the log."""
     if version != MESSAGE_VERSION:
@@ -69,7 +71,7 @@ def look_again(stream: int, version: int) -> str:
     return "looked"
 
 
-@app.task(name=SWEEP, ignore_result=True)
+@app.task(name=SWEEP, ignore_result=True, Strategy=GUARDED)
 def sweep() -> str:
     """One sweep, unless one has just been; what happened, for the log."""
     with under_way:
@@ -82,11 +84,11 @@ def sweep() -> str:
         except AWAY as error:
             watch.disturbed()
             return log_away(error, "no sweep: ")
-        except OperationalError as error:  # of the broker: the next sweep asks again
+        except BROKER_ERRORS as error:  # of the broker: the next sweep asks again
             return f"swept; no mail is sent: {error}"
 
 
-@app.task(name=AUDIT, ignore_result=True)
+@app.task(name=AUDIT, ignore_result=True, Strategy=GUARDED)
 def audit() -> str:
     """Ask the rows for what should not be; what happened, for the log."""
     with under_way:
@@ -101,7 +103,7 @@ def audit() -> str:
             return log_away(error, "no audit: ")
 
 
-@app.task(name=SEND_MAILS, ignore_result=True, queue=HOUSEKEEPING)
+@app.task(name=SEND_MAILS, ignore_result=True, queue=HOUSEKEEPING, Strategy=GUARDED)
 def send_mails() -> str:
     """Send the mails that are due; a mail server that hangs holds up one thread and no sweep. What happened."""
     if not mailing.acquire(blocking=False):

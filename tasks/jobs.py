@@ -13,24 +13,25 @@ from functools import partial
 from typing import Any, ClassVar, cast
 
 from celery import Task, bootsteps
-from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
-from kombu.exceptions import OperationalError
 
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.configuration.folder import Timers as ConfiguredTimers
 from scheduler_bridge.dispatch.routes import MESSAGE_VERSION, RUN_JOB, shown_arguments
+from scheduler_bridge.dispatch.transport import BROKER_ERRORS
 from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.model.jobs import Work
 from scheduler_bridge.orphan_watch import OrphanWatch, dead_among, installation, mark_for_agents
 from scheduler_bridge.store.listener import ORDERS, Listener
 from scheduler_bridge.wiring import Parts, build, database_url, owner_name, repository_folder
 from tasks.app import app, await_database, configuration, is_housekeeping, settings
+from tasks.consuming import canary, end_in_order
 from tasks.environment import shown_to_agents
 from tasks.events import EventBatches
 from tasks.host import AgentHost, Hint, Surroundings
 from tasks.keeper import Keeper
 from tasks.leases import Leases
+from tasks.messages import GUARDED
 from tasks.queues import OpenQueues
 from tasks.under_way import AWAY, leave
 from workers.job_log import JobLogs
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 STOP_MARGIN_SECONDS = 2.0  # after the agents' grace, to write how they ended
 
-open_queues = OpenQueues()
+open_queues = OpenQueues(canary.queue)
 Chain = list[dict[str, Any]] | None  # remaining links as Celery keeps them, last first
 
 
@@ -50,7 +51,7 @@ class RunJob(Task[Any, Any]):
     host: ClassVar[AgentHost | None] = None
 
 
-@app.task(name=RUN_JOB, base=RunJob, bind=True, ignore_result=True)
+@app.task(name=RUN_JOB, base=RunJob, bind=True, ignore_result=True, Strategy=GUARDED)
 def run_job(self: RunJob, job: int, version: int) -> str | None:
     """Run one job on this host if its row allows it. Never raises for an agent's failure: that is a value."""
     if version != MESSAGE_VERSION:
@@ -64,7 +65,7 @@ def run_job(self: RunJob, job: int, version: int) -> str | None:
 def show_instead(task: RunJob, work: Work) -> None:
     """Let whoever watches see the job that is run, not the one that the message was sent for."""
     if settings.events:
-        with suppress(OperationalError, OSError):
+        with suppress(*BROKER_ERRORS):
             shown: dict[str, Any] = {"name": work.agent_type, "args": shown_arguments(work.job, work.stream)}
             task.send_event("task-started", retry=False, **shown)
 
@@ -150,12 +151,6 @@ class QueuesStep(bootsteps.StartStopStep):
     def stop(self, consumer: Any) -> None:
         """Celery cancels the queues itself."""
         open_queues.detach()
-
-
-def end_in_order(worker: Any) -> None:
-    """What SIGTERM does, from any thread."""
-    cast(Any, state).should_stop = 0  # the exit status
-    worker.hub.call_soon(int)
 
 
 def read_again() -> tuple[Mapping[str, AgentType], Timers] | None:

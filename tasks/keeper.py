@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 TEND_SECONDS = 1.0
 LISTEN_SECONDS = 60.0
+DRAIN_NEWS_SECONDS = 60.0  # how often a draining host says what it waits for
 # Once asked for some queues, Redis is asked for others only after a message or a second: at the start, when types pass
 # their tests by the dozen, it pays to ask for all of them at once.
 FIRST_TESTS_SECONDS = 1.0
@@ -53,7 +54,7 @@ class Keeper:
         self._reading = threading.Lock()
         self._reloads: int | None = None  # None: not told yet, and read just now
         self._open_at = 0.0
-        self._draining = False
+        self._news_at: float | None = None  # None: nothing was drained yet
         self._left = False
 
     def start(self) -> None:
@@ -106,10 +107,13 @@ class Keeper:
 
     def _drain(self, now: float) -> None:
         """Start nothing more; leave after the last job, or when the time is over."""
-        if not self._draining:
-            self._draining = True
+        if self._news_at is None:
             log.info("draining: nothing more is started here", extra={"action": "draining"})
             self._host.offer.close()
+            self._news_at = now
+        if now >= self._news_at and not self._left:
+            self._news_at = now + DRAIN_NEWS_SECONDS
+            _tell_who_is_waited_for(self._host.leases.running())
         late = now >= self._host.reporting.leave_at
         if not self._left and (late or self._host.idle):
             self._left = True
@@ -123,6 +127,14 @@ class Keeper:
             found = self._read()
             if found is not None:
                 self._host.configure(*found)
+
+
+def _tell_who_is_waited_for(running: list[tuple[int, bool]]) -> None:
+    """A paused job may hold a drain up until somebody sets it going, ends it, or the time is over."""
+    if running:
+        jobs = ", ".join(f"{job} (paused)" if paused else str(job) for job, paused in running)
+        facts = {"action": "drain_waits", "jobs": [job for job, _ in running]}
+        log.info("draining: waits for %s %s", "job" if len(running) == 1 else "jobs", jobs, extra=facts)
 
 
 def _safely(deed: Callable[[], None]) -> None:

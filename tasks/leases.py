@@ -68,7 +68,7 @@ class Leases:
         self._lock = threading.Lock()
         self._earlier = threading.Condition(self._lock)  # a lease ends before the watcher would look again
         self._look_at = -math.inf  # when it looks again
-        self._stopping = False
+        self._stop: Stop | None = None  # what every session is told from the worker's stop on
 
     @property
     def third(self) -> float:
@@ -82,22 +82,27 @@ class Leases:
             self._entries[work.job, work.epoch] = entry
             if entry.abandon_at < self._look_at:
                 self._earlier.notify()
-            stopping = self._stopping
-        if stopping:
-            session.order(Stop())
+            stop = self._stop
+        if stop:
+            session.order(stop)
 
     def remove(self, work: Work) -> None:
         """The attempt has ended."""
         with self._lock:
             self._entries.pop((work.job, work.epoch), None)
 
-    def stop_sessions(self) -> None:
-        """Stop every session, now and later ones: their jobs go back to the queue."""
+    def stop_sessions(self, *, at_once: bool = False) -> None:
+        """Stop every session, now and later ones: their jobs go back to the queue; `at_once`: without any grace."""
         with self._lock:
-            self._stopping = True
+            stop = self._stop = Stop(at_once)
             sessions = [entry.session for entry in self._entries.values()]
         for session in sessions:
-            session.order(Stop())
+            session.order(stop)
+
+    def running(self) -> list[tuple[int, bool]]:
+        """The jobs that run here, by number, each with whether it is paused."""
+        with self._lock:
+            return sorted((job, entry.session.paused) for (job, _), entry in self._entries.items())
 
     def trusts(self, work: Work) -> bool:
         """Whether nobody else can have the job: an answer of the database may be as old as its silence was long."""

@@ -17,7 +17,9 @@ log = logging.getLogger(__name__)
 class OpenQueues:
     """The queues that are wanted, and the consumer that consumes them."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: str) -> None:
+        """`kept` is a queue that others open and nobody closes."""
+        self._kept = kept
         self._lock = threading.Lock()
         self._wanted: frozenset[str] = frozenset()
         self._consumed: frozenset[str] | None = None  # None: no consumer, or not as wanted
@@ -56,7 +58,7 @@ class OpenQueues:
         self._consumed = None
         wanted = self._wanted
         known = {queue.name for queue in consumer.task_consumer.queues}
-        for name in known - wanted:
+        for name in known - wanted - {self._kept}:
             consumer.cancel_task_queue(name)
         for name in sorted(wanted):
             if not consumer.task_consumer.consuming_from(name):

@@ -94,11 +94,12 @@ def log_away(error: Exception, what: str = "") -> str:
     return sentence
 
 
-def leave() -> None:
-    """End this process without waiting for threads that wait for the database; expired leases free their jobs."""
-    facts = {"action": "stopped_unheard"}
-    log.warning("stopped without waiting for tasks that wait for an answer of the database", extra=facts)
+def leave(
+    why: str = "without waiting for tasks that wait for an answer of the database", status: int = 0
+) -> None:
+    """End this process without waiting for any thread; expired leases free the jobs of those that run."""
+    log.warning("stopped %s", why, extra={"action": "stopped_unheard"})
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    os._exit(status)

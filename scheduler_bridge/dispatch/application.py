@@ -11,19 +11,31 @@ makes one of them wrong:
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
+from celery.app.amqp import AMQP
+from celery.app.events import Events
 from celery.backends.redis import RedisBackend
+from celery.events.dispatcher import EventDispatcher
 from kombu import Connection, Producer
 
+from scheduler_bridge.dispatch.transport import BROKER_ERRORS, GuardedConnection
+
+log = logging.getLogger(__name__)
+
 PUBLISH_SECONDS = 0.5
+QUIET_SECONDS = 5.0  # without events, after one that could not be sent
 CONSUME_SECONDS = 5
 CHORD_SECONDS = 30 * 86_400  # longer than the longest wait of a stream
 POOL_LIMIT = 64  # >= 4 x threads; nested acquisition blocks for ever below it
+
+Dispatcher: Any = EventDispatcher  # its stubs lack what is changed here
 
 
 class CountingBackend(RedisBackend):
@@ -40,9 +52,57 @@ class CountingBackend(RedisBackend):
         """Nothing was subscribed to."""
         return result
 
+    def on_chord_part_return(
+        self, request: Any, state: Any, result: Any, propagate: bool | None = None, **options: Any
+    ) -> None:
+        """Count; a broker that does not answer costs the chord its body, for which the sweep stands in."""
+        try:
+            super().on_chord_part_return(request, state, result, propagate, **options)
+        except BROKER_ERRORS as error:
+            log.warning("a chord is left to the sweep: %s", error, extra={"action": "chord_lost"})
+
+    def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
+        """Celery would store a failure of the body, and call for errbacks that nobody has given."""
+        return exc
+
+
+class ImpatientDispatcher(Dispatcher):  # type: ignore[misc]  # untyped package
+    """Events for those who watch: while the broker does not take them they are dropped, not saved up.
+
+    Saved, each would be tried again at every flush, half a second each, under a lock that finished tasks wait for.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._quiet_until = 0.0
+        super().__init__(*args, **options)
+        self.buffer_while_offline = False
+
+    def _publish(self, event: Any, producer: Any, routing_key: str, **options: Any) -> None:
+        if time.monotonic() < self._quiet_until:
+            return
+        try:
+            super()._publish(event, producer, routing_key, **options)
+        except BROKER_ERRORS:
+            self._quiet_until = time.monotonic() + QUIET_SECONDS
+
+
+class ImpatientEvents(Events):
+    """Celery's, with that dispatcher."""
+
+    dispatcher_cls = f"{__name__}:ImpatientDispatcher"
+
+
+class Messaging(AMQP):
+    """Celery's, on guarded connections."""
+
+    Connection = GuardedConnection
+
 
 class BridgeCelery(Celery):
     """Celery whose publishing connections are impatient, and which publishes all of a canvas by one producer."""
+
+    amqp_cls = f"{__name__}:Messaging"
+    events_cls = f"{__name__}:ImpatientEvents"
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -67,7 +127,11 @@ class BridgeCelery(Celery):
         return super().producer_or_acquire(own)
 
     def connection_for_write(self, url: str | None = None, **options: Any) -> Connection:
-        impatient = {"socket_timeout": PUBLISH_SECONDS, "socket_connect_timeout": PUBLISH_SECONDS}
+        impatient = {
+            "socket_timeout": PUBLISH_SECONDS,
+            "socket_connect_timeout": PUBLISH_SECONDS,
+            "max_retries": 0,  # of connecting; kombu would go on for two seconds
+        }
         options["transport_options"] = {**(options.get("transport_options") or {}), **impatient}
         return super().connection_for_write(url, **options)
 
@@ -94,6 +158,7 @@ def make_application(redis: Mapping[str, Any], *, slots: int = 10, events: bool 
         redis_socket_timeout=PUBLISH_SECONDS,
         redis_socket_connect_timeout=PUBLISH_SECONDS,
         redis_retry_on_timeout=False,
+        result_backend_transport_options={"retry_policy": {"max_retries": 0}},
         result_chord_expires=CHORD_SECONDS,
         task_ignore_result=True,
         task_publish_retry=False,
@@ -103,6 +168,8 @@ def make_application(redis: Mapping[str, Any], *, slots: int = 10, events: bool 
         accept_content=["json"],
         result_accept_content=["json"],
         task_create_missing_queues=True,
+        broker_channel_error_retry=True,
+        worker_consumer="tasks.consumer:Consumer",
         worker_pool="tasks.pool:WakingPool",
         worker_concurrency=slots,
         worker_prefetch_multiplier=1,

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery import Signature, chain, chord
-from kombu.exceptions import OperationalError
 
 from scheduler_bridge.dispatch.application import BridgeCelery
 from scheduler_bridge.dispatch.routes import (
@@ -24,6 +23,7 @@ from scheduler_bridge.dispatch.routes import (
     queue_of,
     shown_arguments,
 )
+from scheduler_bridge.dispatch.transport import BROKER_ERRORS
 from scheduler_bridge.errors import PublishError
 from scheduler_bridge.model.jobs import Job
 from scheduler_bridge.plan.fragments import Fan, Fragment, Hint, Line
@@ -45,7 +45,7 @@ class Publisher:
                 for fragment in fragments:
                     self._canvas(fragment, jobs).apply_async()
                     self.published[type(fragment).__name__] += 1
-        except (OperationalError, OSError) as error:
+        except BROKER_ERRORS as error:
             raise PublishError(f"the broker took no message: {error}") from error
 
     def _canvas(self, fragment: Fragment, jobs: Mapping[int, Job]) -> Signature[Any]:

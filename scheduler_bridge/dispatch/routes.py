@@ -7,6 +7,7 @@ LOOK_AGAIN = "scheduler_bridge.look_again"
 SWEEP = "scheduler_bridge.sweep"
 SEND_MAILS = "scheduler_bridge.send_mails"
 AUDIT = "scheduler_bridge.audit"
+CANARY = "scheduler_bridge.canary"
 
 HOUSEKEEPING = "housekeeping"
 MESSAGE_VERSION = 1  # a worker that does not know a message's version leaves the job to the sweep
@@ -20,6 +21,11 @@ def queue_of(agent_type: str, host: str | None = None) -> str:
 def queues_of_host(host: str, agent_types: list[str]) -> list[str]:
     """Every queue that a host with these agent types consumes."""
     return [queue for name in agent_types for queue in (queue_of(name), queue_of(name, host))]
+
+
+def canary_queue(worker: str) -> str:
+    """The queue in which one worker process sends messages to itself."""
+    return f"canary.{worker}"
 
 
 def shown_arguments(job: int, stream: int) -> str:

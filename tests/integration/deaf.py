@@ -1,0 +1,40 @@
+"""Workers that can be made to stop consuming: `celery -A tests.integration.deaf worker`.
+
+How they stop is chosen by a control command, `deafen`; the canary is in more of a hurry than in production.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, cast
+
+from celery.worker.control import control_command
+from kombu.transport.redis import MultiChannelPoller
+
+import tasks.canary
+from tasks.app import app
+
+tasks.canary.BEAT_SECONDS = float(os.environ["CANARY_BEAT_SECONDS"])
+tasks.canary.ABSENT_SECONDS = 8.0  # letting go of a connection that says nothing takes 5
+if os.environ.get("LATE_ACKS"):  # what celery-notes call the "stuck after reconnect" fault needs them
+    app.conf.task_acks_late = True
+    app.conf.broker_transport_options = {**app.conf.broker_transport_options, "ack_emulation": True}
+if os.environ.get("CELERYS_OWN_CONSUMER"):
+    app.conf.worker_consumer = "celery.worker.consumer:Consumer"
+
+__all__ = ["app"]
+
+
+@control_command(args=[("how", str)])
+def deafen(state: Any, how: str) -> dict[str, str]:
+    """Stop consuming: `once` (until the next connection), `always`, or `hang`, which stops everything else too."""
+    consumer = state.consumer
+    if how == "once":
+        channel = consumer.task_consumer.channel
+        channel._brpop_start = lambda *_: setattr(channel, "_in_poll", channel.client.connection)
+    elif how == "always":
+        cast(Any, MultiChannelPoller)._register_BRPOP = lambda *_: None
+    else:
+        consumer.call_soon(threading.Event().wait)
+    return {"ok": how}
