@@ -140,9 +140,8 @@ class AgentHost:
                 log.note(str(error))
                 log.close()
                 self._tell_of(log, work)
-            return self._end(
-                work, Outcome(Ending.FAILED, reason=str(error)), f"{error}\n".encode(), following
-            )
+            failed = Outcome(Ending.FAILED, reason=str(error))
+            return self._end(work, failed, f"{error}\n".encode(), following)
         try:
             outcome, tail = self._converse(agent, work, asked_at)
             return self._end(work, outcome, tail, following)
@@ -190,10 +189,11 @@ class AgentHost:
         return self._under_way.wait_until_none(UNHEARD_SECONDS)
 
     def _await_tasks(self, seconds: float) -> None:
-        if not self._under_way.wait_until_none(seconds):
+        in_time = self._under_way.wait_until_none(seconds)
+        self._under_way.give_up()
+        if not in_time:
             log.error("some jobs could not be given back in time", extra={"action": "stop_late"})
             self._agents.kill_working()
-        self._under_way.give_up()
 
     def _retire_host(self) -> None:
         try:
@@ -256,15 +256,10 @@ class AgentHost:
             self._under_way.persistently(lambda: self._store.keep_log_paths(paths))
 
     def _end(
-        self,
-        work: Work,
-        outcome: Outcome,
-        tail: bytes,
-        following: int | None,
-        obstacle: Obstacle | None = None,
+        self, work: Work, outcome: Outcome, tail: bytes, following: int | None, why: Obstacle | None = None
     ) -> str:
         """Write the outcome, then, after its commit, publish what it made possible."""
-        written = self._under_way.persistently(lambda: self._store.finish(work, outcome, tail, obstacle))
+        written = self._under_way.persistently(lambda: self._store.finish(work, outcome, tail, why))
         self.leases.remove(work)
         if written:
             startable = self._under_way.persistently(lambda: self._store.startable(work, following))
@@ -279,9 +274,8 @@ class AgentHost:
 
     def _started(self, work: Work, session: Session, pid: int) -> bool:
         self._versions.note(work.agent_type, session.version)
-        return self._under_way.persistently(lambda: self._store.started(work, pid)) and self.leases.trusts(
-            work
-        )
+        ours = self._under_way.persistently(lambda: self._store.started(work, pid))
+        return ours and self.leases.trusts(work)
 
     def _hand_back(self, job: int, why: str) -> str:
         """Leave a hint to other hosts; the row is not touched: elsewhere the job may start."""
@@ -292,12 +286,8 @@ class AgentHost:
 
     def _refused(self, job: int, obstacle: Obstacle) -> str:
         sentence = explain(obstacle)
-        log.info(
-            "job %d not started: %s",
-            job,
-            sentence,
-            extra={"action": "refused", "job": job, "kind": obstacle.kind.value},
-        )
+        facts = {"action": "refused", "job": job, "kind": obstacle.kind.value}
+        log.info("job %d not started: %s", job, sentence, extra=facts)
         return sentence
 
 

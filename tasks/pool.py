@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 from celery.concurrency.thread import TaskPool
 from celery.signals import worker_shutting_down
@@ -31,6 +31,7 @@ DOUBLED_SECONDS = 2.0
 class WakingPool(TaskPool):
     """One thread a slot; a free slot wakes the loop."""
 
+    executor: Any  # Celery's, unknown to its stubs
     _loop: Any = None
     _told_at: float | None = None  # when the worker was told to stop for the first time
     _hastened = False
@@ -50,7 +51,7 @@ class WakingPool(TaskPool):
 
     def on_stop(self) -> None:
         """In a cold shutdown the threads end with their agents, a moment later; the bootsteps wait for that."""
-        if not state.should_terminate:
+        if not cast(Any, state).should_terminate:
             super().on_stop()
             return
         self.executor.shutdown(wait=False, cancel_futures=True)

@@ -99,11 +99,8 @@ class Conduct:
 
     def begin(self) -> None:
         """A warm agent is ready before it has said anything in this session."""
-        if (
-            self._agent.state is AgentState.READY
-            and self.timing.phase is Phase.STARTING
-            and not self.timing.paused
-        ):
+        is_ready = self._agent.state is AgentState.READY
+        if is_ready and self.timing.phase is Phase.STARTING and not self.timing.paused:
             self._start()
 
     def _start(self) -> None:
@@ -220,8 +217,8 @@ class Conduct:
         match order:
             case Stop() | Abandon() | Kill() if self.timing.phase is Phase.CLOSING:
                 self._settle(Ending.COMPLETED)  # nothing but the final count is lost
-            case Stop():
-                self._stop()
+            case Stop(at_once):
+                self._stop(at_once or self.timing.paused)
             case Abandon():
                 self._lose()
             case Kill(reason):
@@ -235,9 +232,14 @@ class Conduct:
             case SetPriority(nice):
                 self._agent.set_nice(nice)
 
-    def _stop(self) -> None:
-        if self.timing.phase in BEFORE_THE_END:
-            self._resume()
+    def _stop(self, at_once: bool) -> None:
+        if at_once and self.timing.phase is not Phase.KILLED:
+            self.timing.resume(
+                time.monotonic()
+            )  # only the clock: an agent that people have paused must not work
+            self._agent.kill()
+            self._enter(Phase.KILLED)
+        elif self.timing.phase in BEFORE_THE_END:
             self._channel.close_input()
             self._agent.hang_up()
             self._enter(Phase.STOPPING)

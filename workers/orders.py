@@ -10,7 +10,9 @@ from threading import Lock
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The worker stops: the agent ends by the stop ladder, the row becomes free again."""
+    """The worker stops: the agent ends by the stop ladder, or is killed, and the row becomes free again."""
+
+    at_once: bool = False  # without the ladder's grace
 
 
 @dataclass(frozen=True, slots=True)

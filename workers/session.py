@@ -46,6 +46,11 @@ class Session:
         return self._conduct.report.items
 
     @property
+    def paused(self) -> bool:
+        """Its agent's group has been stopped in its tracks."""
+        return self._conduct.timing.paused
+
+    @property
     def email(self) -> str | None:
         """What the agent wants to be said in the job's mail."""
         return self._conduct.report.email

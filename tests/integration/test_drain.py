@@ -15,12 +15,16 @@ from scheduler_bridge.dispatch.canvas import Publisher
 from scheduler_bridge.dispatch.routes import MESSAGE_VERSION, RUN_JOB, queue_of
 from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.proposals import Proposals
+from scheduler_bridge.store.listener import Listener
 from scheduler_bridge.store.port import PlanRecord
 from scheduler_bridge.store.postgres import PostgresStore
 from tests.builders import a_job, a_stream, insert
 from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, until
-from tests.toy import TIMERS
+from tests.toy import AGENTS as TOYS
+from tests.toy import TIMERS, toy_type, toy_work
+from workers.agent import Agent
 from workers.offer import DRAINED
+from workers.session import Session
 
 Start = Callable[..., Any]
 Connection = psycopg.Connection[Any]
@@ -102,6 +106,19 @@ def test_other_hosts_go_on_while_one_drains(
     assert row(connection, running)["jq_endtext"] == "Started"
 
 
+def test_a_draining_worker_says_which_jobs_it_waits_for_and_which_of_them_are_paused(
+    bridge: Any, connection: Connection, start_worker: Start, variables: dict[str, str]
+) -> None:
+    worker = start_worker("w1", **variables)
+    paused, running = running_nap(connection, "60"), running_nap(connection, "60")
+    agents = psutil.Process(worker.container.pid).children()
+    assert connection.execute("select scheduler_bridge.pause_job(%s)", [paused]).fetchone() == (True,)
+    until(lambda: psutil.STATUS_STOPPED in [agent.status() for agent in agents], "the agent to be paused")
+    drain(connection)
+    said = f"draining: waits for jobs {paused} (paused), {running}\n"
+    until(lambda: said in worker.container.logs(), "the news")
+
+
 def test_a_drain_with_a_deadline_returns_what_still_runs_then(
     bridge: Any, connection: Connection, start_worker: Start, variables: dict[str, str]
 ) -> None:
@@ -172,3 +189,33 @@ def test_a_hint_that_reaches_a_drained_host_is_handed_back_to_others_or_waits_wi
     assert connection.execute(query, [job]).fetchone() == ((True, None) if others else (False, "no_host"))
     with redis.Redis.from_url(redis_url) as client:
         assert client.llen(queue_of("quick")) == int(others)
+
+
+def test_a_draining_host_says_once_a_minute_what_it_waits_for(
+    store: PostgresStore, celery_setup_app: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Only now: `tasks` reads the settings, which the fixture has set, when it is imported.
+    from tasks.host import AgentHost, Surroundings
+    from tasks.keeper import DRAIN_NEWS_SECONDS, Keeper
+    from tasks.leases import Leases
+    from tasks.queues import OpenQueues
+
+    leases = Leases(store, "worker@w1.1", lease_seconds=30)
+    around = Surroundings({"quick": QUICK_TYPE}, Path("/agents"), TIMERS)
+    proposals = Proposals(store, Publisher(celery_setup_app))
+    host = AgentHost(Host("w1", 1), "worker@w1.1", store, proposals, around, leases)
+    left: list[bool] = []
+    queues, listener = OpenQueues("unused"), Listener("", "unused")
+    keeper = Keeper(host, queues, listener, read=lambda: None, leave=lambda: left.append(True))
+    agent = Agent(toy_type("slow"))
+    agent.start([str(TOYS / "slow")])
+    session = Session(agent, toy_work("slow"), timers=TIMERS, started=lambda pid: True)
+    leases.add(toy_work("slow"), session, 0.0)
+    caplog.set_level("INFO", "tasks.keeper")
+    with host._under_way:
+        for seconds in (0.0, 1.0, DRAIN_NEWS_SECONDS - 1, DRAIN_NEWS_SECONDS, DRAIN_NEWS_SECONDS + 1):
+            keeper._drain(seconds)
+    assert agent.end(0.0)
+    news = [record.getMessage() for record in caplog.records if "waits for" in record.getMessage()]
+    assert news == ["draining: waits for job 7"] * 2
+    assert not left

@@ -33,10 +33,31 @@ child.kill()
 print("BYE 0", flush=True)
 """
 
+# Works on one item after the other, and notes each in a file beside it; nothing polite ends it.
+COUNTS = """#!/usr/bin/env python3
+import signal, sys, time
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+print("VERSION: 1\\nOK", flush=True)
+sys.stdin.readline()
+items = 0
+while True:
+    items += 1
+    with open("items", "a") as file:
+        file.write(".")
+    print(f"HEART: {items} 1", flush=True)
+    time.sleep(0.01)
+"""
+GRACE_SECONDS = 2.0
+
+
+def counted(variables: dict[str, str]) -> Path:
+    """The file in which `counts` notes its items."""
+    return Path(variables["SCHEDULER_BRIDGE_CONFIG"]) / "mods-enabled/counts/agent/items"
+
 
 @pytest.fixture
 def variables(tmp_path: Path) -> dict[str, str]:
-    folder = configuration(tmp_path / "conf", {"family": FAMILY})
+    folder = configuration(tmp_path / "conf", {"family": FAMILY, "counts": COUNTS})
     timers = f"agent_death_timer = {DEATH_SECONDS}\nagent_update_interval = {DEATH_SECONDS}\n"
     (folder / "fossology.conf").write_text(f"[SCHEDULER]\n{timers}")
     (folder / "Db.conf").write_text("dbname=unused;\n")
@@ -129,6 +150,30 @@ def test_a_paused_job_survives_that_its_worker_is_told_to_stop(
     order(connection, "restart_job", job)
     announce(connection)
     assert ended(connection, job) == ["Completed"]
+
+
+def test_a_paused_job_does_not_work_while_its_worker_stops_and_stays_paused(
+    bridge: Any, connection: Connection, start_worker: Start, variables: dict[str, str]
+) -> None:
+    grace = {"SCHEDULER_BRIDGE_STOP_GRACE_SECONDS": f"{GRACE_SECONDS:g}"}
+    worker = start_worker("w1", **variables | grace)
+    stream = insert(connection, a_stream(a_job("counts")))
+    announce(connection)
+    job = stream["counts"]
+    until(lambda: row(connection, job)["jq_itemsprocessed"], "the first heartbeat to arrive in the row")
+    (agent,) = psutil.Process(worker.container.pid).children()
+    order(connection, "pause_job", job)
+    until(all_are([agent], psutil.STATUS_STOPPED), "the agent to stop", AT_ONCE_SECONDS)
+    items = len(counted(variables).read_text())
+    worker.container.kill("SIGTERM")
+    assert worker.container.wait() == 0
+    assert state(agent) in ("gone", psutil.STATUS_ZOMBIE)
+    assert len(counted(variables).read_text()) == items
+    found = row(connection, job)
+    assert (found["jq_endtext"], found["jq_endtime"], found["jq_schedinfo"]) == ("Paused", None, None)
+    start = "select jq_starttime = '9999-12-31' from jobqueue where jq_pk = %s"
+    assert connection.execute(start, [job]).fetchone() == (True,)
+    assert connection.execute("select ending from scheduler_bridge.attempt").fetchall() == [("returned",)]
 
 
 def test_orders_arrive_with_the_renewals_when_the_channel_is_cut(

@@ -260,9 +260,18 @@ class TestOrders:
         played = play("slow", "1000", started=ordering(Pause(), Kill("enough")))
         assert played.outcome == failed("enough")
 
-    def test_a_paused_agent_can_be_stopped_and_hears_of_it(self) -> None:
-        played = play("finishes_when_told_to_stop", "ok", started=ordering(Pause(), Pause(), Stop()))
-        assert played.outcome == completed(6)
+    def test_a_paused_agent_that_is_stopped_is_killed_and_never_works_again(self) -> None:
+        played = play(
+            "finishes_when_told_to_stop", "ok", started=ordering(Pause(), Pause(), Stop(), Resume())
+        )
+        assert played.outcome == Outcome(Ending.RETURNED, 0, "stopped by its worker")
+        assert_soon(played)
+
+    @pytest.mark.parametrize("before", [[], [Stop()]])
+    def test_stop_at_once_waits_for_no_grace(self, before: list[Order]) -> None:
+        played = play("ignores_signals", started=ordering(*before, Stop(at_once=True), Stop(at_once=True)))
+        assert played.outcome == Outcome(Ending.RETURNED, 0, "stopped by its worker")
+        assert_soon(played)
 
     def test_a_paused_agent_that_is_killed_by_others_fails(self) -> None:
         def started(session: Session, pid: int) -> bool:

@@ -182,6 +182,26 @@ def test_a_worker_stops_in_time_while_its_database_does_not_answer(
 
 
 @pytest.mark.parametrize("fault", ["freeze", "cut"])
+def test_sigquit_ends_a_worker_and_its_agents_at_once_while_its_database_does_not_answer(
+    fault: str,
+    bridge: Any,
+    connection: Connection,
+    behind_proxy: dict[str, str],
+    proxy: Proxy,
+    start_worker: Start,
+) -> None:
+    worker = start_worker("w1", **behind_proxy | {"SCHEDULER_BRIDGE_STOP_GRACE_SECONDS": "30"})
+    job = a_running_job(connection, "stubborn")
+    agents = agents_of(worker)
+    getattr(proxy, fault)()
+    worker.container.kill("SIGQUIT")
+    worker.container.wait(2 * SOON_SECONDS)
+    assert_gone(agents, 0.1)
+    assert "Traceback" not in worker.container.logs()
+    until(lambda: row(connection, job)["jq_starttime"] is None, "the job to be free again")
+
+
+@pytest.mark.parametrize("fault", ["freeze", "cut"])
 def test_housekeeping_stops_in_time_while_its_database_does_not_answer(
     fault: str,
     behind_proxy: dict[str, str],
