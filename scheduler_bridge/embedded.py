@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -99,17 +100,18 @@ def services(root: Path, environment: Mapping[str, str]) -> Iterator[Services]:
 def announced(root: Path) -> dict[str, str]:
     """DATABASE_URL and REDIS_URL of the servers that run below `root`; empty when none do."""
     try:
-        lines = (root / ADDRESSES).read_text().splitlines()
+        words = shlex.split((root / ADDRESSES).read_text())
     except FileNotFoundError:
         return {}
-    return dict(line.split("=", 1) for line in lines)
+    return dict(word.split("=", 1) for word in words)
 
 
 @contextmanager
 def _announced(root: Path, found: Services) -> Iterator[None]:
-    """Write down where the servers are, for this user's other programs, as long as they run."""
+    """Write down where the servers are, as long as they run: for this user's other programs, and for a shell."""
     addresses = root / ADDRESSES
-    write_private(addresses, "".join(f"{name}={url}\n" for name, url in found.environment.items()))
+    lines = [f"{name}={shlex.quote(url)}\n" for name, url in found.environment.items()]
+    write_private(addresses, "".join(lines))
     try:
         yield
     finally:

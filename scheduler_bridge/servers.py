@@ -44,18 +44,26 @@ class Claim:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Server:
     """A running server."""
 
     name: str
     url: str
     process: subprocess.Popen[bytes]
+    launch: Callable[[], subprocess.Popen[bytes]]
 
     @property
     def ended(self) -> bool:
         """Whether it has stopped without being asked."""
         return self.process.poll() is not None
+
+    def start_again(self) -> None:
+        """After it has ended: on the same folder, with port and password as before. Raises OSError.
+
+        Does not wait until it answers. To be called by the main thread (`launch`).
+        """
+        self.process = self.launch()
 
 
 @contextmanager
@@ -160,25 +168,28 @@ def running(
 ) -> Iterator[Server]:
     """Start `command` and wait until `answers(url)`; send it `stop` in the end. Raises ServerError."""
     log = claim.folder / "log"
-    if log.exists():
-        log.replace(log.with_name("log.before"))
-    log.touch(mode=0o600)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            launcher(command, death_signal=stop, identity=identity),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd="/",
-            env=plain_environment(),
-            pass_fds=[claim.lock],
-        )
-    server = Server(claim.folder.name, url, process)
+
+    def launch() -> subprocess.Popen[bytes]:
+        if log.exists():
+            log.replace(log.with_name("log.before"))
+        log.touch(mode=0o600)
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                launcher(command, death_signal=stop, identity=identity),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env=plain_environment(),
+                pass_fds=[claim.lock],
+            )
+
+    server = Server(claim.folder.name, url, launch(), launch)
     try:
         _await_answer(server, answers, log)
         yield server
     finally:
-        _end(process, stop)
+        _end(server.process, stop)
 
 
 def _await_answer(server: Server, answers: Callable[[str], bool], log: Path) -> None:

@@ -15,92 +15,24 @@ come at the end of any other.
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import socket
-import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from scheduler_bridge.launch import launcher
-from scheduler_bridge.model.mark import Life
-from scheduler_bridge.orphans import adopt_orphans, children, has_ended, kill_orphans, life_of, reap_adopted
+from scheduler_bridge.orphans import adopt_orphans, children, has_ended, kill_orphans, reap_adopted
 from scheduler_bridge.output import Output
-from scheduler_bridge.procfile import Backoff, Part
+from scheduler_bridge.part_process import PartProcess
+from scheduler_bridge.procfile import Part
 
 STOP_GRACE_SECONDS = 30.0
 SHORT_GRACE_SECONDS = 2.0  # after a second Ctrl-C
-KEPT_LIVES = 16  # of a part, to look again for what was not dead soon after its end
 ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Answer = Callable[[], bool]  # what a signal means; whether it asks for the end, or to hurry
 STOP_ORDER = (("bridge", "beat"), (), ("web",))  # the empty place: every part that is not named
-
-
-class _Process:
-    """A part and its present process, if it has one."""
-
-    def __init__(self, part: Part) -> None:
-        self.part = part
-        self.backoff = Backoff()
-        self.start_at = 0.0  # monotonic; when it is to be started, while it does not run
-        self.started_at = 0.0
-        self.ends = 0
-        self.retired = False  # is not to be started again
-        self.ending = False  # has been told to, otherwise than by SIGTERM
-        self.child: subprocess.Popen[bytes] | None = None
-        self.lives: deque[Life] = deque(maxlen=KEPT_LIVES)  # present and former, where they can be told
-
-    def start(self, environment: Mapping[str, str], folder: Path, output: Output) -> None:
-        target = output.target(self.part.name)
-        self.child = subprocess.Popen(
-            launcher(self.part.command, death_signal=signal.SIGTERM),
-            stdin=subprocess.DEVNULL,
-            stdout=target,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=environment,
-        )
-        self.started_at = time.monotonic()
-        life = life_of(self.child.pid)
-        if life is not None:
-            self.lives.append(life)
-        if not isinstance(target, int):
-            target.close()
-        output.follow(self.part.name, self.child.stdout)
-
-    def reap(self) -> int | None:
-        """Exit status when it has ended since the last look; what it left in its group is ended too."""
-        if self.child is None or self.child.poll() is None:
-            return None
-        status, pid = self.child.returncode, self.child.pid
-        self.child = None
-        self.ends += 1
-        _kill_group(pid)
-        self.backoff = self.backoff.after(time.monotonic() - self.started_at)
-        self.start_at = time.monotonic() + self.backoff.delay_seconds
-        return status
-
-    @property
-    def to_start(self) -> bool:
-        """It does not run and shall."""
-        return self.child is None and not self.retired
-
-    def send(self, number: signal.Signals) -> None:
-        """A signal to the main process alone: it knows what to do with its own."""
-        if self.child is not None:
-            self.child.send_signal(number)
-
-    def kill(self) -> None:
-        """SIGKILL to the whole group."""
-        if self.child is not None:
-            self.child.kill()  # has no group of its own yet in the first moment of its life
-            _kill_group(self.child.pid)
-            self.child.wait()
 
 
 class Supervisor:
@@ -122,7 +54,7 @@ class Supervisor:
     ) -> None:
         self.interrupted = False  # a signal asked for the end
         self._answers = dict(answers or {})
-        self._processes = [_Process(part) for part in parts]
+        self._processes = [PartProcess(part) for part in parts]
         self._environment = environment
         self._output = output
         self._folder = folder
@@ -131,6 +63,7 @@ class Supervisor:
         self._recorder.setblocking(False)
         self._handlers: dict[signal.Signals, object] = {}
         self._others: set[int] = set()  # children that are not ours to reap, such as embedded servers
+        self._look_after: float | None = None  # seconds; for the next wait only
 
     def __enter__(self) -> Supervisor:
         self.start()
@@ -163,6 +96,14 @@ class Supervisor:
             self._note_ended()
             if not self.interrupted:
                 self._start_due()
+
+    def spare(self, pid: int) -> None:
+        """A child that was started meanwhile and is not ours to reap."""
+        self._others.add(pid)
+
+    def look_after(self, seconds: float) -> None:
+        """For `until`: to be called again after that time at the latest."""
+        self._look_after = seconds
 
     def send(self, name: str, number: signal.Signals) -> None:
         """Send a signal to a part, if it runs."""
@@ -207,7 +148,7 @@ class Supervisor:
             self._output.finish()
             self._give_signals_back()
 
-    def _named(self, name: str) -> list[_Process]:
+    def _named(self, name: str) -> list[PartProcess]:
         return [process for process in self._processes if process.part.name == name]
 
     def _give_signals_back(self) -> None:
@@ -232,7 +173,8 @@ class Supervisor:
     def _until_next_start(self, every_seconds: float | None) -> float | None:
         now = time.monotonic()
         waits = [max(0.0, process.start_at - now) for process in self._processes if process.to_start]
-        return min([*waits, *([] if every_seconds is None else [every_seconds])], default=None)
+        asked, self._look_after = [every_seconds, self._look_after], None
+        return min([*waits, *(seconds for seconds in asked if seconds is not None)], default=None)
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -256,7 +198,7 @@ class Supervisor:
         for orphan in kill_orphans(lambda mark: mark.worker in ended):
             self._output.say(f"killed {orphan}, which has ended")
 
-    def _stop(self, processes: Sequence[_Process]) -> None:
+    def _stop(self, processes: Sequence[PartProcess]) -> None:
         alive = [process for process in processes if process.child is not None]
         for process in alive:
             if not process.ending:
@@ -271,22 +213,17 @@ class Supervisor:
                 self._grace_seconds = SHORT_GRACE_SECONDS
                 deadline = min(deadline, time.monotonic() + SHORT_GRACE_SECONDS)
 
-    def _still_alive(self, processes: Sequence[_Process]) -> list[_Process]:
+    def _still_alive(self, processes: Sequence[PartProcess]) -> list[PartProcess]:
         for process in processes:
             status = process.reap()
             if status is not None:
                 self._output.say(f"{process.part.name} {_ending(status)}")
         return [process for process in processes if process.child is not None]
 
-    def _kill(self, processes: Sequence[_Process]) -> None:
+    def _kill(self, processes: Sequence[PartProcess]) -> None:
         for process in processes:
             self._output.say(f"{process.part.name} did not stop in time: killed")
             process.kill()
-
-
-def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 def _noted(number: int, frame: FrameType | None) -> None:

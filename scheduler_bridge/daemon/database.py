@@ -62,7 +62,8 @@ def require_port(url: str, host: str, port: int) -> None:
     if not any(_may_live(owners)):
         raise BridgeError(
             f"port {port} is held by a program that is no bridge on this database, most likely another"
-            " fo_scheduler, and jobs would run twice: stop that one (fo_scheduler -s), or use another port (-p)"
+            " fo_scheduler, and jobs would run twice: stop FOSSology's by `fo_cli --stop`, another of ours by"
+            " `fo_scheduler --shutdown --config` with its own folder, or use another port (-p)"
         )
 
 

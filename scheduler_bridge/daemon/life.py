@@ -13,9 +13,13 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psycopg
+
 import scheduler_bridge
 from scheduler_bridge.daemon.database import Drain
 from scheduler_bridge.daemon.detach import Starter
+from scheduler_bridge.daemon.keeper import Keeper, keep
+from scheduler_bridge.daemon.leftovers import free_rows
 from scheduler_bridge.daemon.main_log import MainLog
 from scheduler_bridge.daemon.startup import Startup
 from scheduler_bridge.embedded import Services
@@ -25,7 +29,7 @@ from scheduler_bridge.supervisor import Supervisor
 
 WORKER = "worker"
 BRIDGE = "bridge"
-AT_ONCE_SECONDS = 5.0  # for a worker to kill its agents and to give their jobs back
+AT_ONCE_SECONDS = 3.0  # for a worker to kill its agents and to give their jobs back
 VERBOSITY = re.compile(r" bridge: verbosity is now ([0-9]{1,10})\Z")  # the command `verbose`, told by its log
 PROJECT = Path(scheduler_bridge.__file__).parents[1]  # Celery looks for `tasks` in the working folder
 
@@ -36,14 +40,19 @@ class Life:
     def __init__(
         self, running: Services, log: MainLog, starter: Starter, host: str, *, grace_seconds: float
     ) -> None:
-        self._services = running
+        self._database_url = running.database_url
+        self._host = host
         self._log = log
         self._starter = starter
+        self._keepers = [Keeper(server, log.error) for server in running.servers]
         self._drain = Drain(running.database_url, host, log.error)
         self._grace_seconds = grace_seconds
 
     def run(self, parts: Sequence[Part], environment: Mapping[str, str]) -> None:
-        """Until a signal ends it. Raises BridgeError when a server ends, or when a daemon does not come up."""
+        """Until a signal ends it.
+
+        Raises BridgeError when a server ends again and again, or when a daemon does not come up.
+        """
         self._supervisor = Supervisor(
             parts,
             environment,
@@ -66,6 +75,7 @@ class Life:
         finally:
             self._startup.end()
             self._drain.end()
+            self._free_rows()
 
     def _heard(self, part: str, line: str) -> None:
         self._startup.heard(part, line)
@@ -94,14 +104,33 @@ class Life:
         return False
 
     def _is_over(self) -> bool:
-        if server := self._services.ended():
-            raise BridgeError(f"{server} has ended: see its log in {os.environ['SCHEDULER_BRIDGE_STATE']}")
+        self._keep_servers()
         if self._starter.waits:
             self._require_first_lives()
         left = self._drain.begun and not self._supervisor.runs(WORKER)
         if left:
             self._drain.end()  # else the next worker of this host, perhaps another scheduler's, would be drained
         return left
+
+    def _keep_servers(self) -> None:
+        try:
+            seconds = keep(self._keepers)
+        except BridgeError as error:
+            raise BridgeError(f"{error}: see its log in {os.environ['SCHEDULER_BRIDGE_STATE']}") from error
+        if seconds is not None:
+            self._supervisor.look_after(seconds)
+        for keeper in self._keepers:
+            self._supervisor.spare(keeper.pid)
+
+    def _free_rows(self) -> None:
+        """A worker that was killed has left its rows as started; its agents are dead by now."""
+        try:
+            freed = free_rows(self._database_url, self._host)
+        except psycopg.Error as error:
+            self._log.error(f"jobs of a killed worker could not be freed: {' '.join(str(error).split())}")
+            return
+        if freed:
+            self._log.say(f"jobs of a killed worker are free again: {', '.join(map(str, freed))}")
 
     def _require_first_lives(self) -> None:
         """A daemon whose part ends before it was ready has not come up: the reason is in the part's last lines."""

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from scheduler_bridge.daemon.mark import VARIABLE, SchedulerMark, installation_of, read_scheduler_mark
+from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.model.mark import Life
 from scheduler_bridge.orphans import has_ended, life_of
 
@@ -36,6 +37,20 @@ def schedulers(folder: Path) -> list[Life]:
     """Those that run in our pid namespace, as far as we may look at them; never this process."""
     found = (_scheduler(pid, installation_of(folder)) for pid in _pids() if pid != os.getpid())
     return [life for life in found if life is not None]
+
+
+def require_alone(folder: Path) -> None:
+    """Raise BridgeError where a scheduler of this folder runs that is older than this process.
+
+    Of two that start together so only the younger one gives way.
+    """
+    own = own_mark(folder).life
+    older = [life.pid for life in schedulers(folder) if (life.started, life.pid) < (own.started, own.pid)]
+    if older:
+        raise BridgeError(
+            f"fo_scheduler already runs with {folder}, as process {older[0]}, and this host would get two workers:"
+            f" end that one (fo_scheduler --shutdown --config {folder})"
+        )
 
 
 def _scheduler(pid: int, installation: str) -> Life | None:

@@ -10,6 +10,8 @@ from celery.signals import setup_logging
 
 from scheduler_bridge.daemon.log_format import LogFormat
 
+BEAT = "celery.beat"
+
 
 def command_of(name: str, command: tuple[str, ...]) -> tuple[str, ...]:
     """The command line of the part `name` with that log."""
@@ -22,10 +24,18 @@ def main(name: str, command: list[str]) -> object:
     handler.setFormatter(LogFormat(name))
     logging.basicConfig(handlers=[handler], level=logging.INFO)  # whoever comes second changes nothing
     logging.captureWarnings(True)
+    logging.getLogger(BEAT).addFilter(_worth_a_line)
     setup_logging.connect(_keep, weak=False)
     (script,) = entry_points(group="console_scripts", name=command[0])
     sys.argv = command
     return script.load()()
+
+
+def _worth_a_line(record: logging.LogRecord) -> bool:
+    """Of what beat says: not one line for each task that is due, every few seconds for ever."""
+    return record.levelno > logging.INFO or str(record.msg).startswith(
+        "beat: "
+    )  # `Startup` waits for such a one
 
 
 def _keep(**_: object) -> None:

@@ -6,10 +6,13 @@ import fcntl
 import os
 import signal
 import socket
+import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
+
+import psycopg
 
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.daemon.choices import Choices
@@ -18,6 +21,7 @@ from scheduler_bridge.daemon.detach import Starter, silence
 from scheduler_bridge.daemon.errors import exit_status
 from scheduler_bridge.daemon.life import Life
 from scheduler_bridge.daemon.main_log import MainLog, log_path
+from scheduler_bridge.daemon.others import require_alone
 from scheduler_bridge.daemon.part import command_of
 from scheduler_bridge.daemon.places import host_name, require_state_folder
 from scheduler_bridge.daemon.startup_tests import failed_agent_types
@@ -34,10 +38,15 @@ from scheduler_bridge.wiring import read_settings
 STOP_MARGIN_SECONDS = 10.0  # a worker writes down how its agents ended
 NOT_HERE = ("web",)  # parts of the Procfile that FOSSology's scheduler does not have
 LOCK = "fo_scheduler.lock"
+EXPECTED = (BridgeError, psycopg.Error, OSError)  # their texts are for people
 
 
 def serve(choices: Choices) -> int:
-    """Run until a signal ends it; exit status 0 then. Raises BridgeError or psycopg.Error, told to a starter first."""
+    """Run until a signal ends it; exit status 0 then.
+
+    Raises BridgeError, psycopg.Error or OSError, told to a starter first. A daemon, whose log has the reason, returns
+    the exit status instead.
+    """
     starter = Starter.taken_over()
     try:
         _note_early_signals()
@@ -47,12 +56,15 @@ def serve(choices: Choices) -> int:
         require_state_folder(settings.state_folder)
         with _only_one(settings.state_folder), _main_log(choices, settings, configuration) as log:
             try:
+                require_alone(choices.config)
                 return _serve(choices, settings, log, starter)
             except Exception as error:
-                log.error(str(error))
+                log.error(str(error) if isinstance(error, EXPECTED) else traceback.format_exc())
                 raise
     except Exception as error:
         starter.tell_failed(exit_status(error), str(error))
+        if choices.daemon:  # its standard error is the log, which has the reason in its own form
+            return exit_status(error)
         raise
 
 
@@ -76,9 +88,10 @@ def _serve(choices: Choices, settings: Settings, log: MainLog, starter: Starter)
         raise SettingsError(f"{choices.config} names no database: it needs a Db.conf, or set DATABASE_URL")
     require_columns(settings.database_url)
     migrate(settings.database_url)
+    # Before the reset: whoever holds the port may be running the very jobs that look as if they were left.
+    require_port(settings.database_url, settings.host, settings.port)
     if choices.reset:
         log.say(f"reset: {reset_queue(settings.database_url)} jobs are free again")
-    require_port(settings.database_url, settings.host, settings.port)
     urls = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url or ""}
     with services(settings.state_folder, urls) as running:
         _banner(log, "started", choices)
@@ -143,6 +156,7 @@ def _environment(choices: Choices, settings: Settings, running: Services, log: s
         "SCHEDULER_BRIDGE_HOST": settings.host,
         "SCHEDULER_BRIDGE_PORT": str(settings.port),
         "SCHEDULER_BRIDGE_STATE": str(settings.state_folder),
+        "CELERY_QUIET": "1",  # no banners in the log
         "FO_SCHEDULER_PID": str(os.getpid()),
         "FO_SCHEDULER_DAEMON": str(int(choices.daemon)),
         "FO_SCHEDULER_LOG": log,

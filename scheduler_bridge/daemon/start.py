@@ -54,5 +54,6 @@ def _prepare_state(choices: Choices, identity: Identity | None) -> None:
     home = identity.home if identity else str(Path.home())
     folder = state_folder(choices.config, os.environ, home, root=root)
     uid, gid = (identity.uid, identity.gid) if identity else (os.geteuid(), os.getegid())
-    make_state_folder(folder, uid, gid)
+    if not choices.test:  # which changes nothing
+        make_state_folder(folder, uid, gid)
     os.environ["SCHEDULER_BRIDGE_STATE"] = str(folder)

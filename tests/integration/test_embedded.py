@@ -20,9 +20,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from scheduler_bridge import embedded
-from scheduler_bridge.embedded import Services, postgres, services, valkey
+from scheduler_bridge.daemon.keeper import Keeper
+from scheduler_bridge.embedded import Services, announced, postgres, services, valkey
+from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.launch import Identity
 from scheduler_bridge.servers import LOOPBACK, ServerError
+from tests.integration.fleet import until
 
 FAST = {"fsync": "off"}
 RUN_SERVICES = """
@@ -198,6 +201,55 @@ def test_a_server_that_stops_unasked_is_named(tmp_path: Path) -> None:
         running.servers[0].process.send_signal(signal.SIGKILL)
         running.servers[0].process.wait()
         assert running.ended() == "valkey"
+
+
+def kept_until_it_answers(keeper: Keeper, url: str) -> bool:
+    """Whether the server answers, after what its keeper has to do for it."""
+    keeper.look()
+    with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as client:
+        try:
+            return bool(client.get("kept") == b"yes")
+        except redis.ConnectionError:
+            return False
+
+
+def test_a_server_that_was_killed_comes_back_with_its_data_and_address(tmp_path: Path) -> None:
+    told: list[str] = []
+    with valkey(tmp_path) as server:
+        with redis.Redis.from_url(server.url) as client:
+            client.set("kept", "yes")
+        keeper = Keeper(server, told.append)
+        assert keeper.look() is None
+        first = keeper.pid
+        server.process.kill()
+        server.process.wait()
+        assert 0 < (keeper.look() or 0) <= 1
+        until(lambda: kept_until_it_answers(keeper, server.url), "the server")
+        assert keeper.pid != first
+        assert told == [f"{server.name} has ended, starts again in 1 s"]
+        last = server.process
+    assert last.poll() is not None
+
+
+def test_a_server_that_cannot_be_started_again_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler_bridge.procfile.FIRST_DELAY_SECONDS", 0.01)
+    told: list[str] = []
+    with valkey(tmp_path) as server:
+        keeper = Keeper(server, told.append)
+        (tmp_path / "server.conf").write_text("no-such-setting yes\n")
+        server.process.kill()
+        with pytest.raises(BridgeError, match="has ended 5 times in a row"):
+            until(lambda: keeper.look() == -1, "the end of its patience")
+    assert len(told) == 4
+
+
+def test_addresses_are_read_as_they_are_written_even_with_blanks_and_quotes(tmp_path: Path) -> None:
+    given = {"DATABASE_URL": "dbname=fossology password='it''s \"$HOME\"'"}
+    with services(tmp_path, given) as running:
+        assert announced(tmp_path) == running.environment
+    assert announced(tmp_path) == {}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from scheduler_bridge.servers import LOOPBACK
 from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, until
@@ -77,7 +80,7 @@ def test_it_runs_jobs_writes_one_log_and_ends_when_told_by_its_folder(
     environment: dict[str, str],
     tmp_path: Path,
 ) -> None:
-    scheduler = start("--database", "-p", "0")
+    scheduler = start("--database", "-p", "0", SCHEDULER_BRIDGE_SWEEP_SECONDS="1")
     scheduler.wait_until_up()
     job = insert(connection, "quick", "the input", jq_host="scan-1")
     assert ended(connection, job) == ["Completed"]
@@ -108,6 +111,14 @@ def test_it_runs_jobs_writes_one_log_and_ends_when_told_by_its_folder(
     ]
     assert "***  FOSSology scheduler closed ***" in notes
     assert any(note.startswith("worker: job ") for note in notes)
+    assert any(note.startswith("beat: beat: Starting") for note in notes)
+    assert [note for note in notes if "due task" in note or "--------" in note] == []
+
+
+def is_free(connection: psycopg.Connection[Any], job: int) -> bool:
+    """Whether a row looks as if it had never started: FOSSology's scheduler would run it."""
+    columns = ("jq_starttime", "jq_endtime", "jq_endtext", "jq_schedinfo")
+    return [row(connection, job)[column] for column in columns] == [None] * 4
 
 
 def test_a_running_job_is_waited_for_while_nothing_new_starts(
@@ -134,9 +145,48 @@ def test_sigquit_ends_agents_at_once_and_their_jobs_go_back(
     job = insert(connection, "nap", "600")
     until(lambda: row(connection, job)["jq_endtext"] == "Started", "the start of the job")
     family = scheduler.family()
+    begun = time.monotonic()
+    assert scheduler.end(signal.SIGQUIT) == 0
+    assert time.monotonic() - begun < 5
+    assert gone(family, 1)
+    assert is_free(connection, job)
+
+
+def test_a_worker_that_has_to_be_killed_leaves_no_row_as_started(
+    start: Start, connection: psycopg.Connection[Any]
+) -> None:
+    scheduler = start()
+    scheduler.wait_until_up()
+    job = insert(connection, "nap", "600")
+    until(lambda: row(connection, job)["jq_endtext"] == "Started", "the start of the job")
+    family = scheduler.family()
+    scheduler.part("worker").send_signal(signal.SIGSTOP)
     assert scheduler.end(signal.SIGQUIT) == 0
     assert gone(family, 1)
-    assert row(connection, job)["jq_endtime"] is None
+    assert f"jobs of a killed worker are free again: {job}" in scheduler.log.read_text()
+    assert is_free(connection, job)
+
+
+def test_a_paused_job_waits_again_when_a_drain_is_cut_short(
+    start: Start, environment: dict[str, str], connection: psycopg.Connection[Any]
+) -> None:
+    scheduler = start()
+    scheduler.wait_until_up()
+    job = insert(connection, "nap", "600")
+    until(lambda: row(connection, job)["jq_endtext"] == "Started", "the start of the job")
+    connection.execute("select scheduler_bridge.pause_job(%s)", [job])
+    until(lambda: row(connection, job)["jq_endtext"] == "Paused", "the pause")
+    scheduler.send(signal.SIGTERM)
+    scheduler.wait_for("stopping when the running jobs have ended")
+    family = scheduler.family()
+    assert call(environment, "--kill", "-c", str(scheduler.config)).returncode == 0
+    assert scheduler.process.wait(10) == 0
+    assert gone(family, 1)
+    assert row(connection, job)["jq_schedinfo"] is None
+    after = row(connection, job)
+    assert (after["jq_starttime"].year, after["jq_endtext"], after["jq_schedinfo"]) == (9999, "Paused", None)
+    held = "select from scheduler_bridge.attempt where ended_at is null"
+    assert connection.execute(held.encode()).fetchone() is None
 
 
 def test_a_part_that_dies_is_started_again_and_sighup_goes_on_in_a_new_log(start: Start) -> None:
@@ -211,6 +261,92 @@ def test_reset_frees_rows_that_another_scheduler_has_left(
     assert scheduler.end() == 0
 
 
+def test_reset_leaves_the_rows_of_whoever_holds_the_port(
+    environment: dict[str, str], config_folder: Path, connection: psycopg.Connection[Any], held_port: int
+) -> None:
+    theirs = insert(
+        connection,
+        "quick",
+        "runs there",
+        jq_starttime="2020-01-01",
+        jq_endtext="Started",
+        jq_schedinfo="localhost.1",
+    )
+    before = row(connection, theirs)
+    assert call(environment, "--reset", "-c", str(config_folder), "-p", str(held_port)).returncode == 254
+    assert row(connection, theirs) == before
+
+
+def test_a_broker_of_its_own_that_dies_is_started_again(
+    start: Start, connection: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    scheduler = start(REDIS_URL="")
+    scheduler.wait_until_up()
+    addresses = (tmp_path / "state" / "addresses").read_text()
+    parts = {part: scheduler.part(part).pid for part in ("bridge", "worker")}
+    broker_of(scheduler).kill()
+    scheduler.wait_for("valkey has ended, starts again in 1 s")
+    job = insert(connection, "quick", "the input")
+    assert ended(connection, job) == ["Completed"]
+    assert {part: scheduler.part(part).pid for part in parts} == parts
+    assert (tmp_path / "state" / "addresses").read_text() == addresses
+    broker_of(scheduler).kill()
+    scheduler.wait_for("valkey has ended, starts again in 2 s")
+    assert scheduler.end() == 0
+
+
+def broker_of(scheduler: Scheduler) -> psutil.Process:
+    """Its broker, once it runs."""
+
+    def find() -> list[psutil.Process]:
+        family = psutil.Process(scheduler.process.pid).children()
+        return [child for child in family if child.status() != "zombie" and "-server" in child.name()]
+
+    (found,) = until(find, "a broker")
+    return found
+
+
+def test_the_addresses_can_be_read_by_a_shell(
+    start: Start, database: str, config_folder: Path, tmp_path: Path
+) -> None:
+    (config_folder / "Db.conf").write_text(
+        "".join(f"{name}={value};\n" for name, value in conninfo_to_dict(database).items())
+    )
+    start(DATABASE_URL="", REDIS_URL="").wait_until_up()
+    script = 'set -eu; . "$1"; printf "%s\n" "$DATABASE_URL" "$REDIS_URL"'
+    shell = ["sh", "-c", script, "sh", str(tmp_path / "state" / "addresses")]
+    read = subprocess.run(shell, env={}, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [conninfo_to_dict(read[0])["dbname"], read[1][:8]] == [
+        conninfo_to_dict(database)["dbname"],
+        "redis://",
+    ]
+
+
+def test_a_folder_has_one_scheduler_wherever_its_state_is(
+    start: Start, environment: dict[str, str], config_folder: Path, tmp_path: Path
+) -> None:
+    first = start()
+    first.wait_until_up()
+    elsewhere = {**environment, "SCHEDULER_BRIDGE_STATE": str(tmp_path / "elsewhere")}
+    second = call(elsewhere, "-c", str(config_folder))
+    assert second.returncode == 254
+    assert f"already runs with {config_folder}, as process {first.process.pid}" in second.stderr
+    assert first.end() == 0
+
+
+def test_a_daemon_that_cannot_start_leaves_lines_of_the_logs_form_alone(
+    environment: dict[str, str], config_folder: Path, held_port: int, tmp_path: Path
+) -> None:
+    log = tmp_path / "fossology.log"
+    begun = call(environment, "-d", "-c", str(config_folder), "-L", str(log), "-p", str(held_port))
+    assert begun.returncode == 254
+    assert begun.stderr.count(f"port {held_port} is held by") == 1
+    until(lambda: daemons(config_folder) == [], "the end of the daemon")
+    lines = log.read_text().splitlines()
+    assert any(f"ERROR: port {held_port} is held by" in line for line in lines)
+    assert [line for line in lines if not LINE.match(line)] == []
+
+
 def test_it_migrates_the_schema_and_uses_a_broker_of_its_own(
     start: Start, connection: psycopg.Connection[Any], environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -238,7 +374,8 @@ def test_a_port_that_a_stranger_holds_is_a_reason_not_to_start(
     done = call(environment, "-c", str(config_folder), "-p", str(held_port))
     assert done.returncode == 254
     assert f"port {held_port} is held by" in done.stderr
-    assert "fo_scheduler -s" in done.stderr
+    assert "FOSSology's by `fo_cli --stop`" in done.stderr
+    assert "`fo_scheduler --shutdown --config`" in done.stderr
 
 
 def test_a_queue_without_its_columns_is_refused(
@@ -269,6 +406,7 @@ def test_a_startup_test_names_the_agent_types_that_cannot_be_used(
 ) -> None:
     passed = call(environment, "--test", "-c", str(config_folder))
     assert (passed.returncode, passed.stdout) == (0, "")
+    assert not Path(environment["SCHEDULER_BRIDGE_STATE"]).exists()
 
     configuration(
         config_folder, {"dies": "#!/bin/sh\nexit 3\n", "broken": QUICK}, limits={"broken": "max = x\n"}
