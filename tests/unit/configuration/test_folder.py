@@ -47,7 +47,10 @@ def test_everything_in_the_folder_is_read(folder: Path) -> None:
     found = Configuration.read(folder)
     assert found.problems == ()
     assert list(found.agent_types) == ["nomos"]
-    assert dict(found.hosts) == {"far": Host("far", 4, "far.example"), "localhost": Host("localhost", 10, "localhost")}
+    assert dict(found.hosts) == {
+        "far": Host("far", 4, "far.example"),
+        "localhost": Host("localhost", 10, "localhost"),
+    }
     assert (found.port, found.repository_depth) == (12354, 2)
     assert (found.log_folder, found.repository_path) == (Path("/var/log/fossology"), Path("/srv/repository"))
     assert (found.user, found.group, found.commit_hash) == ("fossy", "fossygroup", "abc123")
