@@ -6,6 +6,7 @@
 create table stream (
     stream int primary key,                        -- job.job_pk
     owner text,                                    -- bridge that proposes it now
+    leased_by int,                                 -- process of the database that serves it
     leased_until timestamptz not null default '-infinity'
 );
 

@@ -164,6 +164,9 @@ declare
     v_met int[];
     v_ready int[];
 begin
+    if coalesce(cardinality(p_jobs), 0) = 0 then
+        return;
+    end if;
     select array_agg(v.job), array_agg(v.endtext), array_agg(v.reason) into v_doomed, v_texts, v_reasons from verdicts(p_jobs) v;
     select array_agg(e.job), array_agg(e.needs) into v_met_by, v_met
     from edge e left join jobqueue p on p.jq_pk = e.needs

@@ -82,7 +82,7 @@ end
 $$;
 
 -- Streams with rows that the planner has not seen, leased to this bridge: for a millisecond a row, some twenty times what
--- planning takes, and p_lease beside, so that a bridge that dies holds up nobody for long. Their new rows are settled here: after the
+-- planning takes, and p_lease beside; a bridge whose connection has ended holds nothing. Their new rows are settled here: after the
 -- commit that mirrored them, so that a prerequisite which ended meanwhile is not missed.
 create function lease_streams(p_owner text, p_only int[], p_lease interval) returns setof int
 language plpgsql set search_path from current as $$
@@ -93,7 +93,10 @@ begin
     perform no_mirroring();
     with due as (
         select c.stream from stream c
-        where (p_only is null or c.stream = any (p_only)) and (c.leased_until < now() or c.owner = p_owner)
+        where (p_only is null or c.stream = any (p_only)) and (
+                c.leased_until < now() or c.owner = p_owner
+                or not exists (select from pg_stat_get_activity(c.leased_by))  -- its connection is gone, and so is the bridge
+            )
           and exists (select from unplanned u where u.stream = c.stream)
         order by c.stream limit 100 for update skip locked
     )
@@ -102,7 +105,7 @@ begin
         return;
     end if;
     update stream s
-    set owner = p_owner,
+    set owner = p_owner, leased_by = pg_backend_pid(),
         leased_until = now() + p_lease
                        + (select count(*) from unplanned u where u.stream = any (v_streams)) * interval '1 millisecond'
     where s.stream = any (v_streams);

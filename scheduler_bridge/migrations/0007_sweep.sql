@@ -166,6 +166,11 @@ language plpgsql set search_path from current as $$
 declare
     v_closed int[];
 begin
+    if not exists (
+        select from stream s where s.leased_until < now() and not exists (select from open_job o where o.stream = s.stream)
+    ) then
+        return;
+    end if;
     perform from progress for update;
     with closed as (
         delete from stream s where s.leased_until < now() and not exists (select from open_job o where o.stream = s.stream)
