@@ -16,10 +16,11 @@ from typing import Any
 
 import redis
 
-from scheduler_bridge.dispatch.routes import LOOK_AGAIN, RUN_JOB
+from scheduler_bridge.dispatch.routes import HOUSEKEEPING, LOOK_AGAIN, RUN_JOB
 
 ARGUMENT = re.compile(rb'"(?:[^"\\]|\\.)*"')  # as MONITOR quotes it, which is how Python writes bytes
 WAIT_SECONDS = 30
+QUEUES = (b"agent.", HOUSEKEEPING.encode())  # workers also send messages to themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Tap:
             mark = self._marks.get()
             while True:
                 words = _words(self._monitor.connection.read_response())
-                if words[:1] == [b"LPUSH"] and words[2].startswith(b"{"):
+                if words[:1] == [b"LPUSH"] and words[1].startswith(QUEUES):
                     section.append(Message.read(words[2]))
                 elif words == [b"ECHO", mark]:
                     self._sections.put(section)
