@@ -51,7 +51,7 @@ class Bridge:
         """Read the rows of one stream anew and propose what follows."""
         for leased in self._store.lease_streams(self._owner, [stream]):
             self.propose(leased)
-        self._proposals.publish(self._store.top_up([stream]))
+        self._proposals.top_up([stream])
 
 
 def decide(rows: StreamRows) -> tuple[PlanRecord, list[Line]]:

@@ -27,11 +27,9 @@ from flower.urls import settings as flower_settings
 from tornado.options import OptionParser, options
 
 from scheduler_bridge.errors import SchemaError, SettingsError
-from scheduler_bridge.migrate import check_schema
 from scheduler_bridge.settings import Settings
-from scheduler_bridge.wiring import database_url, read_settings
+from scheduler_bridge.wiring import look_at_database, read_settings
 
-CONNECT_SECONDS = 5
 LOOPBACK = "127.0.0.1"
 TASK_COLUMNS = "name,args,state,received,started,runtime,worker"  # agent type, then job and stream
 TASKS_REMEMBERED = 10_000  # 5 kB each; the database, not Flower, knows what has happened
@@ -68,8 +66,7 @@ def set_defaults(chosen: OptionParser, app: Celery, settings: Settings) -> None:
 def refuse_another_schema(settings: Settings) -> None:
     """End with one line when the database is not at this version; Flower needs none, so one may be away."""
     try:
-        with psycopg.connect(database_url(settings), connect_timeout=CONNECT_SECONDS) as connection:
-            check_schema(connection)
+        look_at_database(settings)
     except SchemaError as error:
         raise SystemExit(f"scheduler-bridge: {error}") from error
     except (psycopg.OperationalError, SettingsError) as error:

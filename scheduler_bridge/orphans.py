@@ -94,7 +94,7 @@ def children() -> dict[int, Stat]:
     """This process' children, dead ones that nobody has reaped among them."""
     if _namespace() is None:
         return {}
-    stats = {pid: _stat(pid) for pid in _pids()}
+    stats = {pid: _stat(pid) for pid in pids()}
     return {pid: stat for pid, stat in stats.items() if stat is not None and stat.parent == os.getpid()}
 
 
@@ -126,12 +126,12 @@ def _find(wanted: Wanted) -> list[Orphan]:
     """Processes with such a mark that are not dead; never our own."""
     namespace = _namespace()
     found = []
-    for pid in _pids() if namespace is not None else ():
-        mark = read_mark(_read(pid, "environ"))
+    for pid in pids() if namespace is not None else ():
+        mark = read_mark(environ_of(pid))
         if mark is not None and pid != os.getpid() and wanted(mark):
             life = life_of(pid)
             # Read once more: the number may have been given away between the two looks.
-            if life is not None and not has_ended(life) and read_mark(_read(pid, "environ")) == mark:
+            if life is not None and not has_ended(life) and read_mark(environ_of(pid)) == mark:
                 found.append(Orphan(life, mark))
     return found
 
@@ -139,7 +139,7 @@ def _find(wanted: Wanted) -> list[Orphan]:
 def _kill(orphan: Orphan, orphans: Collection[int]) -> None:
     """SIGKILL to its group, which no fork escapes, and to itself, wherever it has gone meanwhile."""
     pid = orphan.life.pid
-    pidfd = _open_pidfd(pid)
+    pidfd = open_pidfd(pid)
     try:
         if has_ended(orphan.life):
             return
@@ -163,7 +163,7 @@ def _belongs_to(orphans: Collection[int], group: int) -> bool:
 
 
 def _await_end(life: Life, seconds: float) -> None:
-    pidfd = _open_pidfd(life.pid)
+    pidfd = open_pidfd(life.pid)
     if has_ended(life) or seconds <= 0:
         pass
     elif pidfd is None:
@@ -188,10 +188,11 @@ def _exists(pid: int) -> bool:
     return stat is None or not stat.dead
 
 
-def _open_pidfd(pid: int) -> int | None:
+def open_pidfd(pid: int) -> int | None:
+    """A descriptor of that very process; None where the kernel offers none, or it has gone."""
     try:
         return os.pidfd_open(pid)
-    except (AttributeError, OSError):  # not offered here, or the process has gone
+    except (AttributeError, OSError):
         return None
 
 
@@ -205,8 +206,9 @@ def _namespace() -> int | None:
         return None
 
 
-def _pids() -> Iterator[int]:
-    with os.scandir(PROC) as entries:
+def pids() -> Iterator[int]:
+    """Of all processes that /proc shows."""
+    with suppress(FileNotFoundError), os.scandir(PROC) as entries:
         for entry in entries:
             if entry.name.isascii() and entry.name.isdigit():
                 yield int(entry.name)
@@ -214,6 +216,11 @@ def _pids() -> Iterator[int]:
 
 def _stat(pid: int) -> Stat | None:
     return read_stat(_read(pid, "stat"))
+
+
+def environ_of(pid: int) -> bytes:
+    """What a process was started with; empty when it has ended or is not ours to look at."""
+    return _read(pid, "environ")
 
 
 def _read(pid: int, name: str) -> bytes:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Protocol, TextIO
@@ -42,6 +43,24 @@ class Output(Protocol):
         ...
 
 
+class Readers:
+    """Threads, one for each process whose output is read."""
+
+    def __init__(self) -> None:
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, read: Callable[[str, IO[bytes]], None], name: str, lines: IO[bytes] | None) -> None:
+        """Call `read(name, lines)` in a thread of its own."""
+        thread = threading.Thread(target=read, args=(name, lines), daemon=True)
+        thread.start()
+        self._threads = [*(known for known in self._threads if known.is_alive()), thread]
+
+    def finish(self) -> None:
+        """Wait a moment for all of them."""
+        for thread in self._threads:
+            thread.join(LAST_LINES_SECONDS)
+
+
 class Console:
     """All lines on one stream, each with the time and its part's name, coloured on a terminal."""
 
@@ -52,7 +71,7 @@ class Console:
         self._lock = threading.Lock()
         self._next_colour = get_colours()
         self._colours: dict[str, str] = {}
-        self._readers: list[threading.Thread] = []
+        self._readers = Readers()
 
     def target(self, name: str) -> int:
         """A pipe, read by `follow`."""
@@ -61,9 +80,7 @@ class Console:
 
     def follow(self, name: str, lines: IO[bytes] | None) -> None:
         """Print from a thread of its own; a slow terminal slows the writer, as it would without us."""
-        reader = threading.Thread(target=self._read, args=(name, lines), daemon=True)
-        reader.start()
-        self._readers = [*(known for known in self._readers if known.is_alive()), reader]
+        self._readers.begin(self._read, name, lines)
 
     def say(self, text: str) -> None:
         """Print a line of the supervisor."""
@@ -71,8 +88,7 @@ class Console:
 
     def finish(self) -> None:
         """Wait a moment for the readers."""
-        for reader in self._readers:
-            reader.join(LAST_LINES_SECONDS)
+        self._readers.finish()
 
     def _read(self, name: str, lines: IO[bytes]) -> None:
         with lines:

@@ -29,6 +29,10 @@ class Proposals:
             lines, [part for stream, found in by_stream.items() for part in assemble(found, stream)]
         )
 
+    def top_up(self, streams: Sequence[int] | None = None) -> None:
+        """Publish what can start now in these streams, or in all, as far as their windows have room."""
+        self.publish(self._store.top_up(streams))
+
     def refill(self, lines: Sequence[Line]) -> None:
         """Publish lines each for itself: those that only fill a window have nothing to be looked at together for."""
         self._publish(

@@ -44,5 +44,5 @@ class Sweep:
                 "job %d: its lease expired, it is free again", job, extra={"action": "reclaimed", "job": job}
             )
         self._bridge.tick()
-        self._proposals.publish(self._store.top_up())
+        self._proposals.top_up()
         return True

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
+
 from scheduler_bridge.bridge import Bridge
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.configuration.identity import identity_problems
@@ -24,6 +26,8 @@ from scheduler_bridge.servers import LOOPBACK, listens
 from scheduler_bridge.settings import Settings, config_folder
 from scheduler_bridge.store.postgres import PostgresStore
 from scheduler_bridge.sweep import Sweep
+
+CONNECT_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,12 @@ def open_store(settings: Settings) -> PostgresStore:
     with store.connection() as connection:
         check_schema(connection)
     return store
+
+
+def look_at_database(settings: Settings) -> None:
+    """Raise SchemaError when the database is not at this version, psycopg.OperationalError when it is away."""
+    with psycopg.connect(database_url(settings), connect_timeout=CONNECT_SECONDS) as connection:
+        check_schema(connection)
 
 
 def database_url(settings: Settings) -> str:

@@ -15,15 +15,13 @@ from celery.worker import state
 from scheduler_bridge.dispatch.application import make_application
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING
 from scheduler_bridge.errors import BridgeError, SettingsError
-from scheduler_bridge.migrate import check_schema
 from scheduler_bridge.redis_url import redis_settings
-from scheduler_bridge.wiring import database_url, read_settings, redis_url
+from scheduler_bridge.wiring import look_at_database, read_settings, redis_url
 from tasks.agenda import agenda
 from tasks.under_way import log_away
 
 log = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 5
 LOOK_SECONDS = 0.5  # between two attempts to reach a database that is down at the start
 
 
@@ -71,13 +69,7 @@ def refuse_no_configuration(sender: Any, **_: Any) -> None:
 def refuse_another_schema(**_: Any) -> None:
     """End with one line when the database is not at this version; whoever needs it waits for one that is away."""
     with one_line(), suppress(psycopg.OperationalError):
-        look_at_database()
-
-
-def look_at_database() -> None:
-    """Raise psycopg.OperationalError when it cannot be reached, SchemaError when it is not at this version."""
-    with psycopg.connect(database_url(settings), connect_timeout=CONNECT_SECONDS) as connection:
-        check_schema(connection)
+        look_at_database(settings)
 
 
 def await_database() -> None:
@@ -86,7 +78,7 @@ def await_database() -> None:
     while True:
         try:
             with one_line():
-                look_at_database()
+                look_at_database(settings)
             return
         except psycopg.OperationalError as error:
             if str(error) != told:

@@ -160,9 +160,11 @@ class AgentHost:
     def take_over(self, dead: Callable[[Sequence[str]], Sequence[str]]) -> None:
         """Free at once the jobs of workers of this host that `dead` finds to be dead; their agents must be gone."""
         owners = dead(self._store.owners_on(self.host.name))
-        for job in self._store.reclaim(owners) if owners else ():
+        freed = self._store.reclaim(owners) if owners else []
+        for job in freed:
             log.warning("job %d: its worker has died", job, extra={"action": "reclaimed", "job": job})
-            self._proposals.publish(self._store.top_up())
+        if freed:
+            self._proposals.top_up()
 
     def stop(self, grace_seconds: float) -> bool:
         """Stop running agents in order; their jobs go back to the queue at once. Then report this host as gone.

@@ -23,9 +23,9 @@ from scheduler_bridge.dispatch.routes import (
 from scheduler_bridge.dispatch.transport import BROKER_ERRORS
 from scheduler_bridge.mail.outbox import Postman
 from scheduler_bridge.mail.postgres_outbox import PostgresOutbox
-from scheduler_bridge.wiring import Parts, build
+from scheduler_bridge.wiring import Parts, build, look_at_database
 from tasks.agenda import AUDIT_SECONDS
-from tasks.app import app, configuration, is_housekeeping, look_at_database, settings
+from tasks.app import app, configuration, is_housekeeping, settings
 from tasks.messages import GUARDED
 from tasks.under_way import AWAY, UnderWay, leave, log_away
 
@@ -42,7 +42,9 @@ watch = Watch(interval_seconds=AUDIT_SECONDS)
 @cache
 def parts() -> Parts:
     """Store, publisher, bridge and sweep of this process; connected when the first task runs."""
-    look_at_database()  # at the price of a connection, no pool is left behind where there is no database
+    look_at_database(
+        settings
+    )  # at the price of a connection, no pool is left behind where there is no database
     return build(settings, app, "housekeeping")
 
 

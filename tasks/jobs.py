@@ -15,8 +15,8 @@ from typing import Any, ClassVar, cast
 from celery import Task, bootsteps
 from celery.worker.consumer.tasks import Tasks
 
-from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.configuration.folder import Timers as ConfiguredTimers
+from scheduler_bridge.configuration.rereading import read_again
 from scheduler_bridge.dispatch.routes import MESSAGE_VERSION, RUN_JOB, shown_arguments
 from scheduler_bridge.dispatch.transport import BROKER_ERRORS
 from scheduler_bridge.model.agents import AgentType, Host
@@ -107,7 +107,6 @@ class HostStep(bootsteps.StartStopStep):
         alone = self._orphans.start()  # before anybody may start their jobs again on this host
         host = Host(settings.host, worker.concurrency if settings.slots else 0)
         self._host = AgentHost(host, name, parts.store, parts.proposals, surroundings, leases)
-        self._store = parts.store
         with suppress(*AWAY):  # then the keeper reports it, and leases expire
             if alone:
                 self._host.take_over(dead_among)
@@ -115,7 +114,7 @@ class HostStep(bootsteps.StartStopStep):
         RunJob.host = self._host
         listener = Listener(database_url(settings), ORDERS)
         leave_drained = partial(end_in_order, worker)
-        self._keeper = Keeper(self._host, open_queues, listener, read=read_again, leave=leave_drained)
+        self._keeper = Keeper(self._host, open_queues, listener, read=what_changed, leave=leave_drained)
         self._keeper.start()
         threading.Thread(target=leases.watch, name="watcher", daemon=True).start()
 
@@ -153,18 +152,11 @@ class QueuesStep(bootsteps.StartStopStep):
         open_queues.detach()
 
 
-def read_again() -> tuple[Mapping[str, AgentType], Timers] | None:
+def what_changed() -> tuple[Mapping[str, AgentType], Timers] | None:
     """Agent types and timers as the configuration folder has them now; None where it cannot be used."""
     assert configuration is not None
-    found = Configuration.read(configuration.folder)
-    for problem in found.problems:
-        log.warning("%s", problem, extra={"action": "configuration_problem"})
-    if found.errors:
-        log.error("the configuration stays as it was", extra={"action": "not_reloaded"})
-        return None
-    count = len(found.agent_types)
-    log.info("the configuration was read again: %d agent types", count, extra={"action": "reloaded"})
-    return found.agent_types, _timers(found.timers)
+    found = read_again(configuration.folder)
+    return (found.agent_types, _timers(found.timers)) if found else None
 
 
 def _parts() -> Parts:

@@ -53,7 +53,7 @@ class Reporting:
         self.leave_at = math.inf if told.seconds_left is None else now + told.seconds_left
         self.told = told
         if told.freed:
-            self._proposals.publish(self._store.top_up())
+            self._proposals.top_up()
 
     def retire(self) -> None:
         """Tell it that this host is gone; no report comes after that."""
@@ -68,4 +68,4 @@ class Reporting:
             jobs.append(self._handed_back.popleft())
         if jobs:
             self._store.unpropose(jobs)
-            self._proposals.publish(self._store.top_up())
+            self._proposals.top_up()

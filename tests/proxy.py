@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
 BLOCK_BYTES = 65_536
@@ -92,6 +93,10 @@ class Proxy:
             end.shutdown(socket.SHUT_RDWR)  # wakes whoever reads it
         end.close()
 
+    def way_to(self, url: str) -> str:
+        """The URL by which the server of `url` is reached through here."""
+        return url.replace(f":{urlsplit(url).port}/", f":{self.port}/")
+
     def _break_connections(self) -> None:
         with self._lock:
             ends = list(self._sockets)
@@ -100,9 +105,11 @@ class Proxy:
 
 
 @contextmanager
-def in_front_of(host: str, port: int) -> Iterator[Proxy]:
-    """A proxy that forwards to the server there, ended with the block."""
-    proxy = Proxy(host, port)
+def in_front_of(url: str) -> Iterator[Proxy]:
+    """A proxy that forwards to the server of that URL, ended with the block."""
+    address = urlsplit(url)
+    assert address.hostname and address.port
+    proxy = Proxy(address.hostname, address.port)
     try:
         yield proxy
     finally:

@@ -57,7 +57,7 @@ class PostgresOrders:
         """Let it go on if it is paused; whether there is such a row."""
         stream = self._rows("restart", job=job)[0][0]
         if stream is not None:
-            self._proposals.publish(self._store.top_up([stream]))
+            self._proposals.top_up([stream])
         return stream is not None
 
     def set_priority(self, job: int, level: int) -> bool:

@@ -36,14 +36,13 @@ where a.job = %(job)s and a.ended_at is null
 -- Hosts that are configured or have reported lately, with their slots and agents.
 select h.name, h.slots, (select count(*) from scheduler_bridge.attempt a where a.host = h.name and a.ended_at is null)
 from scheduler_bridge.host h
-where h.seen_at > now() - interval '30 seconds' or h.seen_at = '-infinity'
+where h.seen_at = '-infinity' or h.name in (select name from scheduler_bridge.live_host)
 order by h.name
 
 -- agent_types --
 -- Agent types that some host can run now.
 select distinct a.agent_type
-from scheduler_bridge.host_agent_type a join scheduler_bridge.host h on h.name = a.host
-where h.seen_at > now() - interval '30 seconds'
+from scheduler_bridge.host_agent_type a join scheduler_bridge.live_host h on h.name = a.host
 order by 1
 
 -- reload --

@@ -14,6 +14,7 @@ from scheduler_bridge.commands.access import Access
 from scheduler_bridge.commands.execution import Execution
 from scheduler_bridge.commands.server import CommandPort, Limits
 from scheduler_bridge.configuration.folder import Configuration
+from scheduler_bridge.configuration.rereading import read_again
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.settings import Settings
@@ -90,16 +91,12 @@ class CommandService:
         )
 
     def _reload(self) -> None:
-        found = Configuration.read(self._configuration.folder)
-        for problem in found.problems:
-            log.warning("%s", problem, extra={"action": "configuration_problem"})
-        if found.errors:
-            log.error("the configuration stays as it was", extra={"action": "reload_refused"})
+        found = read_again(self._configuration.folder)
+        if found is None:
             return
         self._configuration = found
         self._publish()
         self._control.describe(port=self._control.scheduler_line().port, revision=found.commit_hash)
-        log.info("the configuration has been read again", extra={"action": "reloaded"})
 
     def _describe(self, port: int) -> None:
         self._control.describe(port=port, revision=self._configuration.commit_hash)

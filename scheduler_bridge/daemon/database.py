@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 
 from scheduler_bridge.daemon.errors import QueueError
 from scheduler_bridge.errors import BridgeError
-from scheduler_bridge.model.mark import life_in_name
-from scheduler_bridge.orphans import has_ended
+from scheduler_bridge.orphan_watch import dead_among
 from scheduler_bridge.servers import listens
 
 CONNECT_SECONDS = 10
@@ -59,18 +58,12 @@ def require_port(url: str, host: str, port: int) -> None:
         return
     with connected(url) as connection:
         owners = [owner for (owner,) in connection.execute(BRIDGES, [host, port])]
-    if not any(_may_live(owners)):
+    if set(owners) <= set(dead_among(owners)):  # a registration outlives its bridge by a minute
         raise BridgeError(
             f"port {port} is held by a program that is no bridge on this database, most likely another"
             " fo_scheduler, and jobs would run twice: stop FOSSology's by `fo_cli --stop`, another of ours by"
             " `fo_scheduler --shutdown --config` with its own folder, or use another port (-p)"
         )
-
-
-def _may_live(owners: Iterable[str]) -> Iterable[bool]:
-    """Of each, whether it is not certainly dead: its registration outlives it by a minute."""
-    lives = (life_in_name(owner) for owner in owners)
-    return (life is None or not has_ended(life) for life in lives)
 
 
 class Drain:

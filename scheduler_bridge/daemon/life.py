@@ -18,9 +18,9 @@ import psycopg
 import scheduler_bridge
 from scheduler_bridge.daemon.database import Drain
 from scheduler_bridge.daemon.detach import Starter
-from scheduler_bridge.daemon.keeper import Keeper, keep
 from scheduler_bridge.daemon.leftovers import free_rows
 from scheduler_bridge.daemon.main_log import MainLog
+from scheduler_bridge.daemon.reviver import Reviver, revive
 from scheduler_bridge.daemon.startup import Startup
 from scheduler_bridge.embedded import Services
 from scheduler_bridge.errors import BridgeError
@@ -44,7 +44,7 @@ class Life:
         self._host = host
         self._log = log
         self._starter = starter
-        self._keepers = [Keeper(server, log.error) for server in running.servers]
+        self._revivers = [Reviver(server, log.error) for server in running.servers]
         self._drain = Drain(running.database_url, host, log.error)
         self._grace_seconds = grace_seconds
 
@@ -114,13 +114,13 @@ class Life:
 
     def _keep_servers(self) -> None:
         try:
-            seconds = keep(self._keepers)
+            seconds = revive(self._revivers)
         except BridgeError as error:
             raise BridgeError(f"{error}: see its log in {os.environ['SCHEDULER_BRIDGE_STATE']}") from error
         if seconds is not None:
             self._supervisor.look_after(seconds)
-        for keeper in self._keepers:
-            self._supervisor.spare(keeper.pid)
+        for reviver in self._revivers:
+            self._supervisor.spare(reviver.pid)
 
     def _free_rows(self) -> None:
         """A worker that was killed has left its rows as started; its agents are dead by now."""

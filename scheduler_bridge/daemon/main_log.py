@@ -13,7 +13,7 @@ from typing import IO
 
 from scheduler_bridge.daemon.log_format import log_line, shown, word_of
 from scheduler_bridge.errors import BridgeError
-from scheduler_bridge.output import LAST_LINES_SECONDS, LONGEST_LINE_BYTES
+from scheduler_bridge.output import LONGEST_LINE_BYTES, Readers
 from scheduler_bridge.text import clean
 
 FILE_NAME = "fossology.log"
@@ -46,7 +46,7 @@ class MainLog:
         self._keep_streams = keep_streams
         self._lock = threading.Lock()
         self._last: dict[str, deque[str]] = {}
-        self._readers: list[threading.Thread] = []
+        self._readers = Readers()
         self._file = self._open()
 
     def reopen(self) -> None:
@@ -67,9 +67,7 @@ class MainLog:
 
     def follow(self, name: str, lines: IO[bytes] | None) -> None:
         """Write down what the part says, from a thread of its own."""
-        reader = threading.Thread(target=self._read, args=(name, lines), daemon=True)
-        reader.start()
-        self._readers = [*(known for known in self._readers if known.is_alive()), reader]
+        self._readers.begin(self._read, name, lines)
 
     def say(self, text: str) -> None:
         """A note of the supervisor."""
@@ -89,8 +87,7 @@ class MainLog:
 
     def finish(self) -> None:
         """Wait a moment for the readers."""
-        for reader in self._readers:
-            reader.join(LAST_LINES_SECONDS)
+        self._readers.finish()
 
     def close(self) -> None:
         """Nothing more is written."""

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from scheduler_bridge.daemon.mark import VARIABLE, SchedulerMark, installation_of, read_scheduler_mark
 from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.model.mark import Life
-from scheduler_bridge.orphans import has_ended, life_of
-
-PROC = Path("/proc")
+from scheduler_bridge.orphans import environ_of, has_ended, life_of, open_pidfd, pids
 
 
 def own_mark(folder: Path) -> SchedulerMark:
@@ -35,7 +31,7 @@ def signal_schedulers(folder: Path, number: signal.Signals) -> list[int]:
 
 def schedulers(folder: Path) -> list[Life]:
     """Those that run in our pid namespace, as far as we may look at them; never this process."""
-    found = (_scheduler(pid, installation_of(folder)) for pid in _pids() if pid != os.getpid())
+    found = (_scheduler(pid, installation_of(folder)) for pid in pids() if pid != os.getpid())
     return [life for life in found if life is not None]
 
 
@@ -54,7 +50,7 @@ def require_alone(folder: Path) -> None:
 
 
 def _scheduler(pid: int, installation: str) -> Life | None:
-    mark = _mark_of(pid)
+    mark = read_scheduler_mark(environ_of(pid))
     # Only who carries his own life counts: by naming another's, a user could have root kill anybody.
     if mark is None or mark.installation != installation or mark.life.pid != pid:
         return None
@@ -63,7 +59,7 @@ def _scheduler(pid: int, installation: str) -> Life | None:
 
 def _send(life: Life, number: signal.Signals) -> bool:
     """Whether the signal was sent to that very process."""
-    pidfd = _open_pidfd(life.pid)
+    pidfd = open_pidfd(life.pid)
     try:
         if has_ended(life):
             return False
@@ -77,23 +73,3 @@ def _send(life: Life, number: signal.Signals) -> bool:
         if pidfd is not None:
             os.close(pidfd)
     return True
-
-
-def _open_pidfd(pid: int) -> int | None:
-    try:
-        return os.pidfd_open(pid)
-    except (AttributeError, OSError):  # not offered here, or the process has gone
-        return None
-
-
-def _mark_of(pid: int) -> SchedulerMark | None:
-    with suppress(OSError):
-        return read_scheduler_mark(PROC.joinpath(str(pid), "environ").read_bytes())
-    return None
-
-
-def _pids() -> Iterator[int]:
-    with suppress(FileNotFoundError), os.scandir(PROC) as entries:
-        for entry in entries:
-            if entry.name.isascii() and entry.name.isdigit():
-                yield int(entry.name)

@@ -117,6 +117,9 @@ create table host (
     drain_until timestamptz                        -- ... or returns what still runs then; null: no deadline
 );
 
+-- Hosts whose worker has reported lately: it does so every ten seconds.
+create view live_host as select * from host where seen_at > now() - interval '30 seconds';
+
 -- What a host can run now.
 create table host_agent_type (
     host text not null references host (name) on delete cascade,

@@ -196,8 +196,8 @@ create function has_taker(p_type text, p_host text) returns boolean
 language plpgsql stable set search_path from current as $$
 begin
     return exists (
-        select from host_agent_type a join host h on h.name = a.host
-        where a.agent_type = p_type and a.host = coalesce(p_host, a.host) and h.seen_at > now() - interval '30 seconds'
+        select from host_agent_type a join live_host h on h.name = a.host
+        where a.agent_type = p_type and a.host = coalesce(p_host, a.host)
     );
 end
 $$;
@@ -214,7 +214,7 @@ declare
     v_kinds text[];
     v_subjects text[];
 begin
-    if not exists (select from host where seen_at > now() - interval '30 seconds') then
+    if not exists (select from live_host) then
         return p_jobs;
     end if;
     with candidate as materialized (
@@ -259,8 +259,8 @@ declare
 begin
     select * into v_host from host where name = p_host;
     select string_agg(p.host || ': ' || p.problem, '; ' order by p.host) into v_problems
-    from host_problem p join host h on h.name = p.host
-    where p.agent_type = p_type and p.host = coalesce(p_host, p.host) and h.seen_at > now() - interval '30 seconds';
+    from host_problem p join live_host h on h.name = p.host
+    where p.agent_type = p_type and p.host = coalesce(p_host, p.host);
     return p_type
         || coalesce(' (only on host ' || p_host || case when v_host.slots = 0 then ', which has 0 slots'
                                                         when v_host.draining then ', which is drained' else '' end || ')', '')
@@ -272,8 +272,7 @@ $$;
 create function hint_window() returns int
 language plpgsql stable set search_path from current as $$
 begin
-    return (select greatest(20, least(200, 2 * coalesce(sum(slots), 0)))::int
-    from host where seen_at > now() - interval '30 seconds');
+    return (select greatest(20, least(200, 2 * coalesce(sum(slots), 0)))::int from live_host);
 end
 $$;
 

@@ -142,8 +142,7 @@ language sql set search_path from current as $$
         select a.host, count(*) as agents from attempt a where a.ended_at is null group by a.host
     ), live as materialized (
         select h.name, t.agent_type, coalesce(r.agents, 0) < h.slots as free
-        from host h join host_agent_type t on t.host = h.name left join running r on r.host = h.name
-        where h.seen_at > now() - interval '30 seconds'
+        from live_host h join host_agent_type t on t.host = h.name left join running r on r.host = h.name
     ), free as (
         select live.name, live.agent_type from live where live.free
     ), lost as (

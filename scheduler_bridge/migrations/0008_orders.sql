@@ -9,18 +9,16 @@ begin
     perform no_mirroring();
     perform from attempt a where a.job = p_job and a.ended_at is null for update;
     perform lock_jobs(p_job || array(select d.job from dependents_of(array[p_job]) d));
-    update jobqueue q
-    set jq_endtime = now(), jq_end_bits = q.jq_end_bits | 2, jq_endtext = p_text, jq_schedinfo = null
-    where q.jq_pk = p_job and q.jq_endtime is null;
+    perform from jobqueue q where q.jq_pk = p_job and q.jq_endtime is null for update;
     if not found then
         return exists (select from jobqueue q where q.jq_pk = p_job);
     end if;
-    perform fail_dependents(p_job);
-    insert into attempt (job, epoch, stream, agent_type, ended_at, ending, reason)
-    select o.job, o.epoch + 1, o.stream, o.agent_type, now(), 'failed', p_text
-    from open_job o where o.job = p_job and o.worker is null
-    on conflict do nothing;
-    perform forget_jobs(array(select o.job from open_job o where o.job = p_job and o.worker is null));
+    if not exists (select from fail_jobs(array[p_job], array[p_text], array[p_text])) then  -- claimed, or not ours
+        update jobqueue q
+        set jq_endtime = now(), jq_end_bits = q.jq_end_bits | 2, jq_endtext = p_text, jq_schedinfo = null
+        where q.jq_pk = p_job;
+        perform fail_dependents(p_job);
+    end if;
     perform pg_notify('scheduler_bridge_orders', p_job::text);
     return true;
 end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 import time
 from collections.abc import Callable, Mapping
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from scheduler_bridge.servers import LOOPBACK
 
 PATIENCE_SECONDS = 30.0
 LOOK_SECONDS = 0.02
@@ -99,6 +102,19 @@ def ended(connection: psycopg.Connection[Any], *jobs: int) -> list[str]:
         return [text for (text,) in found] if len(found) == len(jobs) else None
 
     return list(until(texts, f"the end of jobs {jobs}"))
+
+
+def started(connection: psycopg.Connection[Any], job: int) -> None:
+    """Wait until the job's agent has said its first OK."""
+    until(lambda: row(connection, job)["jq_endtext"] == "Started", f"the start of job {job}")
+
+
+def ask(port: int, command: bytes) -> bytes:
+    """Send one command to a command port on a connection of its own; its whole reply."""
+    with socket.create_connection((LOOPBACK, port), timeout=10) as client:
+        client.sendall(command)
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: client.recv(65536), b""))
 
 
 def announce(connection: psycopg.Connection[Any]) -> None:

@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from tests.builders import Inserted, a_job, a_stream, insert
-from tests.integration.fleet import FAILS, NAPPER, QUICK, configuration, ended, row, until
+from tests.integration.fleet import FAILS, NAPPER, QUICK, configuration, ended, row, started, until
+from tests.integration.fleet import ask as reply_to
 
 Start = Callable[..., Any]
 Connection = psycopg.Connection[Any]
@@ -54,14 +55,7 @@ def port_of(bridge: Any) -> int:
 
 
 def ask(port: int, command: str) -> str:
-    """What a client without a protocol of its own gets: sends, and reads until the end or a pause."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
-        client.sendall(command.encode())
-        client.shutdown(socket.SHUT_WR)
-        reply = b""
-        while data := client.recv(65536):
-            reply += data
-    return reply.decode()
+    return reply_to(port, command.encode()).decode()
 
 
 def some(connection: Connection, *jobs: Any, **columns: Any) -> Inserted:
@@ -133,7 +127,7 @@ def test_a_kill_reaches_a_running_agent_at_once(port: int, worker: Any, connecti
     stream = some(connection, a_job("nap", args="60"), a_job("quick", needs="nap"))
     ask(port, "database")
     agent = processes_of(connection, stream["nap"])
-    until(lambda: row(connection, stream["nap"])["jq_endtext"] == "Started", "the start")
+    started(connection, stream["nap"])
     shown = ask(port, f"status {stream['nap']}")
     assert (
         f"job:{stream['nap']} status:JOB_STARTED type:nap, priority:0 running:1 finished:0 failed:0" in shown
@@ -153,7 +147,7 @@ def test_a_running_job_is_paused_where_it_is_and_goes_on(
     stream = some(connection, a_job("nap", args="1"))
     ask(port, "database")
     agent = processes_of(connection, stream["nap"])
-    until(lambda: row(connection, stream["nap"])["jq_endtext"] == "Started", "the start")
+    started(connection, stream["nap"])
     ask(port, f"pause {stream['nap']}")
     until(lambda: agent.status() == psutil.STATUS_STOPPED, "the stop")
     assert row(connection, stream["nap"])["jq_endtext"] == "Paused"

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -28,7 +27,7 @@ from scheduler_bridge.model.jobs import Job
 from scheduler_bridge.plan.fragments import Fan, Fragment, Hint, Line
 from scheduler_bridge.redis_url import redis_settings
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, until
+from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, started, until
 from tests.proxy import in_front_of
 
 Start = Callable[..., Any]
@@ -40,6 +39,17 @@ COMMANDS = {
     "bridge": ["scheduler-bridge", "bridge"],
     "worker": [*CELERY, "worker", *LIGHT],
     "housekeeping": [*CELERY, "worker", *LIGHT, "-Q", HOUSEKEEPING, "-n", "housekeeping@%h"],
+    "old": [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "tests.integration.older",
+        "worker",
+        *LIGHT,
+        "-n",
+        "old@%h",
+    ],
     "beat": [*CELERY, "beat", "-S", "celery.beat.Scheduler", "--loglevel=INFO", "--pidfile="],
 }
 FAIL_OVER_SECONDS = 10.0
@@ -99,9 +109,7 @@ def variables(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(
-    start_process: Start, variables: dict[str, str], broker: Broker, request: pytest.FixtureRequest
-) -> Start:
+def start(start_process: Start, variables: dict[str, str], broker: Broker) -> Start:
     """Start one of COMMANDS on this test's broker; the broker goes on before they are ended."""
 
     def start(name: str, ready_text: str = "", **more: str) -> Any:
@@ -200,7 +208,7 @@ def test_jobs_end_and_are_written_while_the_broker_is_frozen_and_the_rest_runs_l
     naps = [a_job("nap", name=name, args="2") for name in ("a", "b")]
     stream = insert(connection, a_stream(*naps, a_job("quick", name="c", needs=("a", "b"))))
     announce(connection)
-    until(lambda: row(connection, stream["b"])["jq_endtext"] == "Started", "the start of both")
+    started(connection, stream["b"])
     broker.freeze()
     assert ended(connection, stream["a"], stream["b"]) == ["Completed"] * 2
     held = "select count(*) from scheduler_bridge.attempt where ending is null"
@@ -221,7 +229,7 @@ def test_a_broker_that_comes_back_empty_costs_no_job_and_no_agent(
     processes.append(start("housekeeping", " ready."))
     nap = insert(connection, a_stream(a_job("nap", args="6")))["nap"]
     announce(connection)
-    until(lambda: row(connection, nap)["jq_endtext"] == "Started", "the job's start")
+    started(connection, nap)
     broker.kill()
     jobs = a_stream_to_run(connection)
     announce(connection)
@@ -250,11 +258,9 @@ def test_processes_that_start_before_the_broker_begin_with_it(
 def test_processes_that_start_before_the_database_begin_with_it(
     start: Start, broker: Broker, connection: Connection, database: str
 ) -> None:
-    address = urlsplit(database)
-    assert address.hostname and address.port
-    with in_front_of(address.hostname, address.port) as proxy:
+    with in_front_of(database) as proxy:
         proxy.cut()
-        behind = {"DATABASE_URL": database.replace(f":{address.port}/", f":{proxy.port}/")}
+        behind = {"DATABASE_URL": proxy.way_to(database)}
         start("beat", "beat: Starting", **behind)
         start("housekeeping", "no sweep: the database cannot be reached", **behind)
         start("worker", "waiting to start: the database cannot be reached", **behind)
@@ -289,22 +295,8 @@ def test_sweeps_go_on_when_one_of_two_beats_and_one_of_two_housekeepings_is_kill
     assert all(process.status == "running" for process in second)
 
 
-def test_a_message_of_another_version_does_not_lose_its_job(
-    start: Start, broker: Broker, connection: Connection, start_process: Start, variables: dict[str, str]
-) -> None:
-    older = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "tests.integration.older",
-        "worker",
-        *LIGHT,
-        "-n",
-        "old@%h",
-    ]
-    own = {"REDIS_URL": broker.url, **variables, "SCHEDULER_BRIDGE_HOST": "old"}
-    old = start_process("old", older, ready_text=" ready.", **own)
+def test_a_message_of_another_version_does_not_lose_its_job(start: Start, connection: Connection) -> None:
+    old = start("old", " ready.", SCHEDULER_BRIDGE_HOST="old")
     start("bridge", "bridge ready")
     job = insert(connection, a_stream(a_job("quick")))["quick"]
     announce(connection)
@@ -316,22 +308,8 @@ def test_a_message_of_another_version_does_not_lose_its_job(
     assert connection.execute("select host from scheduler_bridge.attempt").fetchall() == [("new",)]
 
 
-def test_old_and_new_workers_on_one_queue_run_every_job_once(
-    start: Start, broker: Broker, connection: Connection, start_process: Start, variables: dict[str, str]
-) -> None:
-    older = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "tests.integration.older",
-        "worker",
-        *LIGHT,
-        "-n",
-        "old@%h",
-    ]
-    own = {"REDIS_URL": broker.url, **variables, "SCHEDULER_BRIDGE_HOST": "old"}
-    start_process("old", older, ready_text=" ready.", **own)
+def test_old_and_new_workers_on_one_queue_run_every_job_once(start: Start, connection: Connection) -> None:
+    start("old", " ready.", SCHEDULER_BRIDGE_HOST="old")
     start("worker", " ready.", SCHEDULER_BRIDGE_HOST="new")
     start("bridge", "bridge ready")
     jobs = insert(connection, a_stream(*[a_job("quick", name=f"q{n}") for n in range(6)])).jobs.values()

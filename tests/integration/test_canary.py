@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -16,7 +15,7 @@ import redis
 
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING, SWEEP
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, until
+from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, started, until
 from tests.proxy import Proxy, in_front_of
 
 Start = Callable[..., Any]
@@ -45,16 +44,14 @@ def variables(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def proxy(redis_url: str) -> Iterator[Proxy]:
     """In front of the broker."""
-    address = urlsplit(redis_url)
-    assert address.hostname and address.port
-    with in_front_of(address.hostname, address.port) as proxy:
+    with in_front_of(redis_url) as proxy:
         yield proxy
         proxy.thaw()
 
 
 @pytest.fixture
 def through_proxy(redis_url: str, proxy: Proxy) -> str:
-    return redis_url.replace(f":{urlsplit(redis_url).port}/", f":{proxy.port}/")
+    return proxy.way_to(redis_url)
 
 
 @pytest.fixture
@@ -81,7 +78,7 @@ def worker(start_process: Start, variables: dict[str, str]) -> Any:
 def a_running_nap(connection: Connection, seconds: str = "60") -> int:
     stream = insert(connection, a_stream(a_job("nap", args=seconds)))
     announce(connection)
-    until(lambda: row(connection, stream["nap"])["jq_endtext"] == "Started", "the job's start")
+    started(connection, stream["nap"])
     return stream["nap"]
 
 

@@ -19,7 +19,7 @@ from scheduler_bridge.store.listener import Listener
 from scheduler_bridge.store.port import PlanRecord
 from scheduler_bridge.store.postgres import PostgresStore
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, until
+from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, started, until
 from tests.toy import AGENTS as TOYS
 from tests.toy import TIMERS, toy_type, toy_work
 from workers.agent import Agent
@@ -59,7 +59,7 @@ def is_gone(connection: Connection, host: str = "w1") -> bool:
 def running_nap(connection: Connection, seconds: str) -> int:
     stream = insert(connection, a_stream(a_job("nap", args=seconds)))
     announce(connection)
-    until(lambda: row(connection, stream["nap"])["jq_endtext"] == "Started", "the job's start")
+    started(connection, stream["nap"])
     return stream["nap"]
 
 

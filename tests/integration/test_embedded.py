@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from scheduler_bridge import embedded
-from scheduler_bridge.daemon.keeper import Keeper
+from scheduler_bridge.daemon.reviver import Reviver
 from scheduler_bridge.embedded import Services, announced, postgres, services, valkey
 from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.launch import Identity
@@ -203,9 +203,9 @@ def test_a_server_that_stops_unasked_is_named(tmp_path: Path) -> None:
         assert running.ended() == "valkey"
 
 
-def kept_until_it_answers(keeper: Keeper, url: str) -> bool:
-    """Whether the server answers, after what its keeper has to do for it."""
-    keeper.look()
+def kept_until_it_answers(reviver: Reviver, url: str) -> bool:
+    """Whether the server answers, after what its reviver has to do for it."""
+    reviver.look()
     with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as client:
         try:
             return bool(client.get("kept") == b"yes")
@@ -218,14 +218,14 @@ def test_a_server_that_was_killed_comes_back_with_its_data_and_address(tmp_path:
     with valkey(tmp_path) as server:
         with redis.Redis.from_url(server.url) as client:
             client.set("kept", "yes")
-        keeper = Keeper(server, told.append)
-        assert keeper.look() is None
-        first = keeper.pid
+        reviver = Reviver(server, told.append)
+        assert reviver.look() is None
+        first = reviver.pid
         server.process.kill()
         server.process.wait()
-        assert 0 < (keeper.look() or 0) <= 1
-        until(lambda: kept_until_it_answers(keeper, server.url), "the server")
-        assert keeper.pid != first
+        assert 0 < (reviver.look() or 0) <= 1
+        until(lambda: kept_until_it_answers(reviver, server.url), "the server")
+        assert reviver.pid != first
         assert told == [f"{server.name} has ended, starts again in 1 s"]
         last = server.process
     assert last.poll() is not None
@@ -237,11 +237,11 @@ def test_a_server_that_cannot_be_started_again_is_given_up(
     monkeypatch.setattr("scheduler_bridge.procfile.FIRST_DELAY_SECONDS", 0.01)
     told: list[str] = []
     with valkey(tmp_path) as server:
-        keeper = Keeper(server, told.append)
+        reviver = Reviver(server, told.append)
         (tmp_path / "server.conf").write_text("no-such-setting yes\n")
         server.process.kill()
         with pytest.raises(BridgeError, match="has ended 5 times in a row"):
-            until(lambda: keeper.look() == -1, "the end of its patience")
+            until(lambda: reviver.look() == -1, "the end of its patience")
     assert len(told) == 4
 
 

@@ -17,7 +17,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from scheduler_bridge.servers import LOOPBACK
-from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, until
+from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, started, until
 from tests.integration.schedulers import LINE, PARTS, Scheduler, call, daemons, gone, name_of
 
 Start = Callable[..., Scheduler]
@@ -127,7 +127,7 @@ def test_a_running_job_is_waited_for_while_nothing_new_starts(
     scheduler = start()
     scheduler.wait_until_up()
     running = insert(connection, "nap", "4")
-    until(lambda: row(connection, running)["jq_endtext"] == "Started", "the start of the job")
+    started(connection, running)
     scheduler.send(signal.SIGTERM)
     draining = "select from scheduler_bridge.host where name = 'scan-1' and draining"
     until(lambda: connection.execute(draining.encode()).fetchone() is not None, "the drain")
@@ -143,7 +143,7 @@ def test_sigquit_ends_agents_at_once_and_their_jobs_go_back(
     scheduler = start()
     scheduler.wait_until_up()
     job = insert(connection, "nap", "600")
-    until(lambda: row(connection, job)["jq_endtext"] == "Started", "the start of the job")
+    started(connection, job)
     family = scheduler.family()
     begun = time.monotonic()
     assert scheduler.end(signal.SIGQUIT) == 0
@@ -158,7 +158,7 @@ def test_a_worker_that_has_to_be_killed_leaves_no_row_as_started(
     scheduler = start()
     scheduler.wait_until_up()
     job = insert(connection, "nap", "600")
-    until(lambda: row(connection, job)["jq_endtext"] == "Started", "the start of the job")
+    started(connection, job)
     family = scheduler.family()
     scheduler.part("worker").send_signal(signal.SIGSTOP)
     assert scheduler.end(signal.SIGQUIT) == 0
@@ -173,7 +173,7 @@ def test_a_paused_job_waits_again_when_a_drain_is_cut_short(
     scheduler = start()
     scheduler.wait_until_up()
     job = insert(connection, "nap", "600")
-    until(lambda: row(connection, job)["jq_endtext"] == "Started", "the start of the job")
+    started(connection, job)
     connection.execute("select scheduler_bridge.pause_job(%s)", [job])
     until(lambda: row(connection, job)["jq_endtext"] == "Paused", "the pause")
     scheduler.send(signal.SIGTERM)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,9 +13,8 @@ import psutil
 import psycopg
 import pytest
 
-from scheduler_bridge.servers import LOOPBACK
 from tests.builders import Inserted, a_job, a_stream, insert
-from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, until
+from tests.integration.fleet import NAPPER, QUICK, announce, ask, configuration, ended, row, until
 from tests.integration.schedulers import Scheduler
 
 Connection = psycopg.Connection[Any]
@@ -68,13 +66,6 @@ def port_of(scheduler: Scheduler) -> int:
     found = re.search(r"commands are taken on port (\d+)", "\n".join(scheduler.lines))
     assert found
     return int(found[1])
-
-
-def ask(port: int, command: bytes) -> bytes:
-    with socket.create_connection((LOOPBACK, port), timeout=10) as client:
-        client.sendall(command)
-        client.shutdown(socket.SHUT_WR)
-        return b"".join(iter(lambda: client.recv(65536), b""))
 
 
 def a_queue(connection: Connection) -> Inserted:

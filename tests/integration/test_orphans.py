@@ -20,7 +20,7 @@ from scheduler_bridge.model.mark import VARIABLE, Life, Mark
 from scheduler_bridge.orphan_watch import LOOK_SECONDS, OrphanWatch, installation
 from scheduler_bridge.orphans import has_ended, kill_orphans, life_of, of_dead_workers
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import announce, configuration, ended, row, until
+from tests.integration.fleet import announce, configuration, ended, started, until
 from tests.process_nodes import PROJECT
 
 Start = Callable[..., Any]
@@ -251,7 +251,7 @@ def a_hydra(connection: Connection) -> Iterator[Hydra]:
         announce(connection)
         heads = folder / "heads"
         until(heads.exists, "the agent's processes")
-        until(lambda: row(connection, stream["hydra"])["jq_endtext"] == "Started", "the job's start")
+        started(connection, stream["hydra"])
         pids = [int(pid) for pid in heads.read_text().split()]
         lives.extend(life_of(pid) for pid in pids)
         return stream["hydra"], pids

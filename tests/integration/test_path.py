@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import FAILS, NAPPER, QUICK, announce, configuration, ended, row, until
+from tests.integration.fleet import FAILS, NAPPER, QUICK, announce, configuration, ended, row, started, until
 
 Start = Callable[..., Any]
 Connection = psycopg.Connection[Any]
@@ -99,7 +99,7 @@ def test_a_row_that_nobody_announces_is_found_by_the_sweep(
 def test_rows_appended_to_a_running_stream_run_too(bridge: Any, worker: Any, connection: Connection) -> None:
     stream = insert(connection, a_stream(a_job("nap", args="1")))
     announce(connection)
-    until(lambda: row(connection, stream["nap"])["jq_endtext"] == "Started", "the first job's start")
+    started(connection, stream["nap"])
     late = connection.execute(
         "insert into jobqueue (jq_job_fk, jq_type) values (%s, 'quick') returning jq_pk", [stream.stream]
     ).fetchone()
@@ -152,7 +152,7 @@ def test_no_message_waits_in_a_busy_worker_while_another_is_idle(
     start_worker("busy", slots=1, SCHEDULER_BRIDGE_CONFIG=config)
     long = insert(connection, a_stream(a_job("nap", args="60")))
     announce(connection)
-    until(lambda: row(connection, long["nap"])["jq_endtext"] == "Started", "the long job's start")
+    started(connection, long["nap"])
     short = insert(connection, a_stream(*[a_job("quick", name=f"q{n}") for n in range(6)]))
     announce(connection)
     proposed = "select count(*) from scheduler_bridge.open_job where proposed_at is not null"
@@ -181,7 +181,7 @@ def test_a_worker_that_is_told_to_stop_returns_its_jobs_at_once(
     first = start_worker("w1", slots=2, SCHEDULER_BRIDGE_CONFIG=config)
     stream = insert(connection, a_stream(a_job("nap", args="3")))
     announce(connection)
-    until(lambda: row(connection, stream["nap"])["jq_endtext"] == "Started", "the job's start")
+    started(connection, stream["nap"])
     agents = psutil.Process(first.container.pid).children(recursive=True)
     first.container.kill("SIGTERM")
     assert first.container.wait() == 0
@@ -207,7 +207,7 @@ def test_the_job_of_a_killed_worker_runs_again_elsewhere(
     first = start_worker("w1", slots=2, **hasty)
     stream = insert(connection, a_stream(a_job("nap", args="1"), a_job("quick", needs="nap")))
     announce(connection)
-    until(lambda: row(connection, stream["nap"])["jq_endtext"] == "Started", "the job's start")
+    started(connection, stream["nap"])
     agents = psutil.Process(first.container.pid).children(recursive=True)
     os.kill(first.container.pid, signal.SIGKILL)
     start_worker("w2", slots=2, **hasty)

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import NAPPER, announce, configuration, row, until
+from tests.integration.fleet import NAPPER, announce, configuration, row, started, until
 from tests.toy import AGENTS as TOYS
 from tests.toy import assert_gone
 
@@ -43,7 +43,7 @@ def bridge(start_process: Start, variables: dict[str, str]) -> Any:
 def a_running_job(connection: Connection, agent_type: str) -> int:
     job = insert(connection, a_stream(a_job(agent_type, args="60")))[agent_type]
     announce(connection)
-    until(lambda: row(connection, job)["jq_endtext"] == "Started", "the job's start")
+    started(connection, job)
     return job
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psutil
 import psycopg
@@ -25,7 +24,7 @@ from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.store.port import PlanRecord
 from scheduler_bridge.store.postgres import PostgresStore
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, until
+from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, started, until
 from tests.proxy import Proxy, in_front_of
 from tests.toy import AGENTS as TOYS
 from tests.toy import TIMERS
@@ -70,21 +69,18 @@ def config(tmp_path: Path) -> str:
 @pytest.fixture
 def proxy(database: str) -> Iterator[Proxy]:
     """In front of the test's database."""
-    address = urlsplit(database)
-    assert address.hostname and address.port
-    with in_front_of(address.hostname, address.port) as proxy:
+    with in_front_of(database) as proxy:
         yield proxy
 
 
 @pytest.fixture
 def behind_proxy(database: str, proxy: Proxy, config: str, start_worker: Start) -> Iterator[dict[str, str]]:
     """Variables of a worker that reaches its database through the proxy, which flows again when workers end."""
-    url = database.replace(f":{urlsplit(database).port}/", f":{proxy.port}/")
     yield {
         **HASTY,
         "SCHEDULER_BRIDGE_CONFIG": config,
         "SCHEDULER_BRIDGE_STOP_GRACE_SECONDS": f"{GRACE_SECONDS:g}",
-        "DATABASE_URL": url,
+        "DATABASE_URL": proxy.way_to(database),
     }
     proxy.thaw()
 
@@ -100,7 +96,7 @@ def a_running_job(connection: Connection, agent_type: str, args: str = "60", **c
     stream = insert(connection, a_stream(a_job(agent_type, args=args, **columns)))
     announce(connection)
     job = stream[agent_type]
-    until(lambda: row(connection, job)["jq_endtext"] == "Started", "the job's start")
+    started(connection, job)
     return job
 
 

@@ -14,7 +14,7 @@ MOST_ENDS = 5  # in a row, each soon after its start: the pauses between them ar
 Tell = Callable[[str], None]
 
 
-class Keeper:
+class Reviver:
     """Of one server. To be used by the main thread."""
 
     def __init__(self, server: Server, tell: Tell) -> None:
@@ -59,6 +59,6 @@ class Keeper:
         return delay
 
 
-def keep(keepers: Sequence[Keeper]) -> float | None:
+def revive(revivers: Sequence[Reviver]) -> float | None:
     """Look after all; the seconds until the next start, None where none is due."""
-    return min((seconds for keeper in keepers if (seconds := keeper.look()) is not None), default=None)
+    return min((seconds for reviver in revivers if (seconds := reviver.look()) is not None), default=None)
