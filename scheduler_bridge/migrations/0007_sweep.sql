@@ -134,8 +134,9 @@ begin
 end
 $$;
 -- Hints that were published but led to no claim although a slot is free that could take them are withdrawn, to be
--- published again; each time later, up to a minute. So are those that no live host can take. A hint that waits for a busy
--- fleet is not lost.
+-- published again; each time one interval later, up to a minute: not faster, since in a rolling upgrade workers of
+-- another version take their share of the hints and leave them. So are those that no live host can take. A hint that waits
+-- for a busy fleet is not lost.
 create function withdraw_lost_hints(p_after interval) returns void
 language sql set search_path from current as $$
     with running as (
@@ -148,7 +149,7 @@ language sql set search_path from current as $$
     ), lost as (
         select o.job from open_job o
         where o.ready and o.worker is null
-          and o.proposed_at < now() - least(p_after * (2 ^ least(greatest(o.proposals - 1, 0), 6)), interval '60 seconds')
+          and o.proposed_at < now() - least(p_after * greatest(o.proposals, 1), interval '60 seconds')
           and (exists (select from free f where f.agent_type = o.agent_type and f.name = coalesce(o.host, f.name))
                or (exists (select from live) and not exists (
                    select from live l where l.agent_type = o.agent_type and l.name = coalesce(o.host, l.name)

@@ -15,7 +15,6 @@ from scheduler_bridge.store.memory_state import MemoryState
 from scheduler_bridge.store.port import Line
 
 LONGEST_PATIENCE = timedelta(seconds=60)  # a hint is given up after this at the latest
-DOUBLINGS = 6
 
 
 def worth_a_hint(state: MemoryState, jobs: Iterable[int]) -> list[int]:
@@ -88,8 +87,7 @@ def withdraw_lost_hints(state: MemoryState, hint_seconds: float) -> None:
     live = state.live_hosts()
     free = {name: host for name, host in live.items() if agents[name] < host.slots}
     for one in state.open.values():
-        doublings = min(max(one.proposals - 1, 0), DOUBLINGS)
-        patience = min(timedelta(seconds=hint_seconds) * 2**doublings, LONGEST_PATIENCE)
+        patience = min(timedelta(seconds=hint_seconds) * max(one.proposals, 1), LONGEST_PATIENCE)
         overdue = one.waits and one.proposed_at is not None and one.proposed_at < state.now() - patience
         could_run = any(host.can_run(one, name) for name, host in free.items())
         if overdue and (could_run or (live and not state.has_taker(one))):

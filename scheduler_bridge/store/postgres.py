@@ -10,6 +10,7 @@ so one of the two sees the other.
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -68,9 +69,12 @@ class PostgresStore:
             kwargs={"autocommit": True},
             name="store",
         )
+        # A pool that is still open when the interpreter ends holds it up for 5 s a thread, from Python 3.13 on.
+        atexit.register(self.close)
 
     def close(self) -> None:
         """Close all connections."""
+        atexit.unregister(self.close)
         self._pool.close()
 
     @contextmanager

@@ -122,11 +122,11 @@ def test_a_job_whose_verbosity_says_so_is_followed_word_for_word(logs: JobLogs, 
 
     played = play("tells_input", "ask", logs=logs, started=started)
     lines = log_of(played, repository, "tells_input")
-    followed = lines[lines.index('sent to agent "VERBOSE 16"') :]
+    assert 'sent to agent "VERBOSE 16"' in lines
     for line in ('received: "<ask>"', '"<ask>"', 'received: "GETSPECIAL: 1"', 'sent to agent "VALUE: 1"'):
-        assert line in followed
-    assert followed.index('received: "<ask>"') + 1 == followed.index('"<ask>"')
-    assert followed[-2:] == ['received: "HEART: 1 1"', 'received: "BYE 0"']
+        assert line in lines
+    assert lines.index('received: "<ask>"') + 1 == lines.index('"<ask>"')
+    assert lines[-2:] == ['received: "HEART: 1 1"', 'received: "BYE 0"']
 
 
 def test_all_that_is_sent_is_shown_line_by_line_from_the_beginning(logs: JobLogs, repository: Path) -> None:
