@@ -39,7 +39,7 @@ up: $(RUN_SET) ## every process on this machine until Ctrl-C
 	@exec $(BIN)/scheduler-bridge up $(ARGS)
 
 test: $(DEV_SET) ## all tests: make test ARGS="-k lease"
-	@exec $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@exec $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 check: $(DEV_SET) ## format, lint, types and the order of imports
 	$(BIN)/ruff format --check .
