@@ -167,6 +167,8 @@ create table progress (
     pending_through int,                           -- will be settled when the transactions ...
     pending_xid xid8,                              -- ... older than this have ended
     foreign_slice int not null default 0,          -- jq_pk up to which the running round of slices has looked
+    foreign_left int not null default 0,           -- slices to go until a round has passed since the latest change ...
+    foreign_changes bigint not null default -1,    -- ... which made jobqueue's count of rows written this one
     mirror_slice int not null default 0,
     swept_at timestamptz not null default '-infinity',
     reloads int not null default 0                 -- how often the configuration was to be read again

@@ -5,6 +5,7 @@
 create function sweep_turn(p_interval interval) returns boolean
 language plpgsql set search_path from current as $$
 begin
+    perform set_config('synchronous_commit', 'off', true);  -- a crash that takes it back costs one pass more
     update progress set swept_at = now() where swept_at < now() - p_interval / 2;
     return found;
 end
@@ -110,29 +111,98 @@ begin
 end
 $$;
 
--- Looks at one slice of jobqueue and one slice of the mirror for what no event told: rows that were missed, rows that
--- somebody else has ended, deleted, un-paused or given dependencies, a changed priority. A round takes at most p_slices
--- calls, whatever the size of the tables. Returns the jobs to `settle` next, in a transaction of its own.
+-- Those of these open jobs about which the foreign tables, the configuration or the clock may say something else than the
+-- mirror does. Most of the time there are none, and then this is all that a slice costs. Each table is read once, by one
+-- scan for all jobs: a lookup a job costs three times as much.
+create function suspects(p_jobs int[]) returns int[]
+language plpgsql stable set search_path from current set enable_nestloop = off as $$
+begin
+    return (
+        with own as materialized (
+            select q.jq_pk as job from jobqueue q where q.jq_pk = any (p_jobs) and q.jq_endtime is null and q.jq_end_bits < 2
+        ), need as materialized (
+            select d.jdep_jq_fk as job, coalesce(d.jdep_jq_depends_fk, 0) as needs from jobdepends d where d.jdep_jq_fk = any (p_jobs)
+        ), prerequisite as materialized (
+            select p.jq_pk as job, p.jq_endtime is null as unended, p.jq_end_bits >= 2 as failed
+            from jobqueue p where p.jq_pk = any (array(select need.needs from need))
+        ), urgency as materialized (
+            select j.job_pk as stream, j.job_priority as priority from job j
+            where j.job_pk = any (array(select distinct o.stream from open_job o where o.job = any (p_jobs)))
+        ), tie as materialized (
+            select e.job, e.needs from edge e where e.job = any (p_jobs)
+        )
+        select coalesce(array_agg(distinct found.job), '{}') from (
+            select o.job
+            from open_job o left join own on own.job = o.job left join urgency j on j.stream = o.stream
+            left join agent_type t on t.name = o.agent_type left join host h on h.name = o.host
+            where o.job = any (p_jobs) and (
+                o.priority is distinct from j.priority
+                or (o.worker is null and (
+                    own.job is null or t.name is null or (o.host is not null and h.name is null)
+                    or (o.ready and o.obstacle is not null and o.refused_at < now() - interval '10 seconds')
+                    or (not o.ready and o.job not in (select tie.job from tie))
+                ))
+            )
+            union all
+            select coalesce(n.job, tie.job)
+            from (
+                select need.job, need.needs, p.unended, p.failed
+                from need left join prerequisite p on p.job = need.needs
+            ) n full join tie on tie.job = n.job and tie.needs = n.needs
+            where n.job is null or n.unended is null or n.failed or (tie.job is null) = n.unended
+        ) found
+    );
+end
+$$;
+
+-- How many rows have ever been written to jobqueue, as PostgreSQL counts them: told within 10 s of the commit. Null where
+-- that cannot be relied on: counting is off, or the version may keep an idle session's counts to itself.
+create function jobqueue_changes() returns bigint
+language plpgsql stable set search_path from current as $$
+begin
+    if current_setting('server_version_num')::int < 150000 or not current_setting('track_counts')::boolean then
+        return null;
+    end if;
+    return pg_stat_get_tuples_inserted('jobqueue'::regclass) + pg_stat_get_tuples_updated('jobqueue'::regclass);
+end
+$$;
+
+-- Looks at one slice of jobqueue and one slice of the mirror for what no event told: rows that were missed or opened again,
+-- rows that somebody else has ended, deleted, un-paused or given dependencies, a changed priority. A round takes at most
+-- p_slices calls, whatever the size of the tables; jobqueue, which holds the history, is left alone once a round has passed
+-- since the latest change of it. Returns the jobs to `settle` next, in a transaction of its own.
 create function look_at_slice(p_slices int) returns int[]
 language plpgsql set search_path from current as $$
 declare
     v progress;
+    v_changes bigint := jobqueue_changes();
     v_max int;
     v_jobs int[];
 begin
+    perform set_config('synchronous_commit', 'off', true);  -- what a crash takes with it is looked at again
     select * into v from progress for update;
-    select coalesce(max(jq_pk), 0) into v_max from jobqueue;
-    perform mirror(v.foreign_slice, v.foreign_slice + v_max / p_slices + 1);
-    select array_agg(job) into v_jobs from (
+    if v_changes is distinct from v.foreign_changes or v_changes is null then
+        v.foreign_left := p_slices;
+    end if;
+    if v.foreign_left > 0 then
+        select coalesce(max(jq_pk), 0) into v_max from jobqueue;
+        perform mirror(v.foreign_slice, v.foreign_slice + v_max / p_slices + 1);
+        v.foreign_slice := v.foreign_slice + v_max / p_slices + 1;
+        v.foreign_slice := case when v.foreign_slice < v_max then v.foreign_slice else 0 end;
+        v.foreign_left := v.foreign_left - 1;
+    end if;
+    v_jobs := array(
         select job from open_job where job > v.mirror_slice order by job
         limit (select greatest(200, count(*) / p_slices + 1) from open_job)
-    ) s;
+    );
     update progress set
-        foreign_slice = case when v.foreign_slice + v_max / p_slices + 1 >= v_max then 0 else v.foreign_slice + v_max / p_slices + 1 end,
+        foreign_slice = v.foreign_slice, foreign_left = v.foreign_left, foreign_changes = coalesce(v_changes, -1),
         mirror_slice = coalesce((select v_jobs[cardinality(v_jobs)] where v_jobs[cardinality(v_jobs)] < (select max(job) from open_job)), 0);
-    return case when v_jobs is null then '{}' else compare(v_jobs) end;
+    v_jobs := suspects(v_jobs);
+    return case when v_jobs = '{}' then '{}' else compare(v_jobs) end;
 end
 $$;
+
 -- Hints that were published but led to no claim although a slot is free that could take them are withdrawn, to be
 -- published again; each time one interval later, up to a minute: not faster, since in a rolling upgrade workers of
 -- another version take their share of the hints and leave them. So are those that no live host can take. A hint that waits

@@ -46,7 +46,7 @@ NOTICE_LOSS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # milliseconds
 }
-ROUND_SECONDS = 55  # every open row is looked at again within 60 s
+ROUND_SECONDS = 45  # every open row is looked at again within 60 s: changes are counted within 10 s
 ENDS_THE_JOB = (ObstacleKind.DOOMED, ObstacleKind.UNKNOWN_TYPE)  # settling it fails the row
 
 

@@ -1,0 +1,82 @@
+"""What a sweep reads of `jobqueue`: a round of slices after each change, and nothing once that round has passed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from scheduler_bridge.store.postgres import PostgresStore
+from tests.builders import a_job, a_stream, insert
+from tests.integration.fleet import until
+
+Connection = psycopg.Connection[Any]
+
+SECONDS = 5.0  # between two sweeps: nine to a round
+LEFT = "select foreign_left from scheduler_bridge.progress"
+OPEN = "select job from scheduler_bridge.open_job order by job"
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[PostgresStore]:
+    store = PostgresStore(database)
+    yield store
+    store.close()
+
+
+def quiet(store: PostgresStore, connection: Connection) -> None:
+    """Sweep until a round has passed since the latest change."""
+    end(connection)
+
+    def passed() -> bool:
+        store.sweep(SECONDS)
+        return connection.execute(LEFT).fetchone() == (0,)
+
+    until(passed, "a whole round")
+
+
+def end(connection: Connection) -> None:
+    """What this session has written is counted now, as it would be within ten seconds."""
+    connection.execute("select pg_stat_force_next_flush()")
+
+
+def test_a_row_that_was_opened_again_is_found_in_one_round(
+    store: PostgresStore, connection: Connection
+) -> None:
+    jobs = insert(connection, a_stream(*[a_job("quick", name=f"q{n}") for n in range(50)])).jobs.values()
+    connection.execute("update jobqueue set jq_endtime = now(), jq_end_bits = 1")
+    quiet(store, connection)
+    assert connection.execute(OPEN).fetchall() == []
+    again = list(jobs)[30]
+    connection.execute("update jobqueue set jq_endtime = null, jq_end_bits = 0 where jq_pk = %s", [again])
+    quiet(store, connection)
+    assert connection.execute(OPEN).fetchall() == [(again,)]
+
+
+def test_a_history_in_which_nothing_changes_is_not_read(store: PostgresStore, connection: Connection) -> None:
+    insert(connection, a_stream(a_job("quick")))
+    quiet(store, connection)
+    place = "select foreign_slice from scheduler_bridge.progress"
+    before = connection.execute(place).fetchone()
+    for _ in range(20):
+        store.sweep(SECONDS)
+    assert connection.execute(place).fetchone() == before
+    assert connection.execute(LEFT).fetchone() == (0,)
+
+
+def test_where_changes_are_not_counted_every_sweep_reads_a_slice(
+    store: PostgresStore, connection: Connection, database: str
+) -> None:
+    insert(connection, a_stream(a_job("quick")))
+    quiet(store, connection)
+    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    connection.execute(
+        psycopg.sql.SQL("alter database {} set track_counts = off").format(psycopg.sql.Identifier(str(name)))
+    )
+    blind = PostgresStore(database)
+    for _ in range(2):
+        blind.sweep(SECONDS)
+        assert connection.execute(LEFT).fetchone() == (8,)
+    blind.close()
