@@ -63,6 +63,7 @@ TABLE: Mapping[str, Figure] = {
     "plan_100k_s": Figure("100,000 jobs: commit -> planned and proposed, s", 5),
     "sweep_ms_1m": Figure("a sweep: 1,000,000 finished, 10,000 waiting, no change, ms", 10),
     "sweep_max_ms_1m": Figure("the same, slowest pass, ms"),
+    "sweep_busy_ms_1m": Figure("the same while jobs start and end, ms"),
     "bridge_failover_s": Figure("a bridge is SIGKILLed: longest gap of plans and port, s", 10),
     "worker_loss_recovery_s": Figure("a worker and its agents are: its jobs run elsewhere, s", 60),
 }
