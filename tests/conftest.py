@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import redis
 from celery import Celery
+from hypothesis import settings
 from psycopg import sql
 from pytest_celery import CeleryTestBackend, CeleryTestBroker, CeleryTestWorker
 
@@ -24,6 +25,11 @@ from tests.process_nodes import BridgeSetup, BrokerBox, ProcessBox, WorkerBox
 for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, default)
+
+settings.register_profile(
+    "busy machine", deadline=None
+)  # other tests run beside, and a figure is no behaviour
+settings.load_profile("busy machine")
 
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

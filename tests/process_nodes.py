@@ -13,6 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,9 @@ class ProcessBox:
         """SIGKILL goes to the whole group and is waited for, any other signal to the main process."""
         number = _number(signal)
         if number == _number("SIGKILL"):
-            os.killpg(self.pid, number)
+            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it has no group in the first moment of its life
+                os.killpg(self.pid, number)
             self.wait()
         else:
             os.kill(self.pid, number)

@@ -29,6 +29,9 @@ class Deed(Enum):
 
 
 AGENT = "an agent"
+WORKER_OF_AGENT = (
+    "the worker of an agent"  # of one with much work left: it is still at work when its job runs again
+)
 FLEET = "everything but the servers"
 MACHINE = "the whole machine"
 SHORTEST_SECONDS, LONGEST_SECONDS, OUTAGE_SECONDS = (
@@ -36,6 +39,7 @@ SHORTEST_SECONDS, LONGEST_SECONDS, OUTAGE_SECONDS = (
     6.0,
     12.0,
 )  # twice the lease, and longer than timeouts
+WHILE_REPEATED = (3.5, 7.0)  # seconds: its lease has expired, and another host is at work on its job
 CHANCE_OF_OUTAGE = 0.2
 CHANCE_OF_ONE_KIND = (
     0.25  # that all faults of a trial are drawn from two kinds: the same thing again and again
@@ -48,9 +52,9 @@ class Fault:
 
     at: float  # seconds from the trial's start
     deed: Deed
-    target: str  # a process, a server, PROCESS>SERVER for a connection, AGENT, FLEET or MACHINE
+    target: str  # a process, a server, PROCESS>SERVER for a connection, or one of those above
     seconds: float  # until it ends: started again, continued, connected
-    number: float = 0.0  # of which agent, 0 to 1; how far the clock is set, seconds
+    number: float = 0.0  # which agent, 0 (ends last) to 1; how far the clock is set, seconds
 
     @property
     def over_at(self) -> float:
@@ -77,7 +81,7 @@ def random_faults(chance: Random) -> tuple[Fault, ...]:
 
 def _collide(one: Fault, other: Fault) -> bool:
     together = one.at <= other.over_at and other.at <= one.over_at
-    return together and one.target == other.target != AGENT
+    return together and one.target == other.target and one.target not in (AGENT, WORKER_OF_AGENT)
 
 
 def _random_fault(chance: Random, kinds: list[Draw]) -> Fault:
@@ -100,8 +104,12 @@ def _kill_process(chance: Random) -> Drawn:
     return Deed.KILL, chance.choice(PROCESSES), chance.choice((0.0, 0.0, 0.5, 2.0)), 0.0
 
 
-def _kill_worker(chance: Random) -> Drawn:
-    return Deed.KILL, chance.choice(WORKERS), chance.choice((0.0, 0.0, 1.0, 4.0)), 0.0
+def _kill_worker_of_agent(chance: Random) -> Drawn:
+    return Deed.KILL, WORKER_OF_AGENT, chance.choice((0.0, 0.0, 0.0, 4.5)), chance.random()
+
+
+def _stop_worker_of_agent(chance: Random) -> Drawn:
+    return Deed.STOP, WORKER_OF_AGENT, chance.uniform(*WHILE_REPEATED), chance.random()
 
 
 def _kill_fleet(chance: Random) -> Drawn:
@@ -144,14 +152,15 @@ def _jump(chance: Random) -> Drawn:
 
 DRAWN: Mapping[Draw, int] = {
     _kill_process: 3,
-    _kill_worker: 3,
+    _kill_worker_of_agent: 8,
+    _stop_worker_of_agent: 5,
     _kill_fleet: 1,
     _kill_server: 3,
-    _stop_process: 4,
+    _stop_process: 3,
     _stop_server: 2,
     _stop_machine: 1,
     _strike_agent: 3,
     _flush: 2,
-    _strike_connection: 5,
+    _strike_connection: 4,
     _jump: 1,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import struct
 import sys
 import time
@@ -242,12 +241,9 @@ class Fleet:
 
 
 def _kill(box: ProcessBox) -> None:
-    """SIGKILL to it and its group, which it does not have yet in the first moment of its life."""
-    if box.process is not None and box.status == "running":
-        box.process.kill()
-        with suppress(ProcessLookupError):
-            os.killpg(box.pid, signal.SIGKILL)
-        box.wait()
+    """SIGKILL to it and its group, unless it has ended."""
+    if box.status == "running":
+        box.kill()
 
 
 @contextmanager

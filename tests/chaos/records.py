@@ -20,7 +20,13 @@ class Run:
     pid: int
     began_at: float  # wall clock of this machine, as all times here
     ended_at: float | None = None
+    tenths: int = 0  # how long it has to work
     seen_at: float = 0.0  # when it was last seen to be under way; before `began_at`: never
+
+    @property
+    def due_at(self) -> float:
+        """When it ends if nothing holds it up."""
+        return self.began_at + self.tenths / 10
 
     @property
     def over_at(self) -> float:
@@ -46,17 +52,18 @@ class Records:
         *lines, self._rest = (self._rest + new).split(b"\n")
         for line in lines:
             self._take(line.decode())
+        moment = time.time()  # before the look: one that lives then has lived until then
         for run in self.under_way():
-            run.seen_at = time.time()
+            run.seen_at = moment
 
     def under_way(self) -> list[Run]:
         """Runs that have begun and not ended, whose agents live."""
         return [run for run in self.runs if run.ended_at is None and lives(run.pid)]
 
     def _take(self, line: str) -> None:
-        key, pid, what, at = line.split()
+        key, pid, what, at, *tenths = line.split()
         if what == "begin":
-            self.runs.append(Run(key, int(pid), float(at)))
+            self.runs.append(Run(key, int(pid), float(at), tenths=int(*tenths)))
         for run in reversed(self.runs) if what == "end" else ():
             if (run.key, run.pid) == (key, int(pid)):
                 run.ended_at = float(at)

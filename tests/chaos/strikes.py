@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
+import psutil
 import redis
 
-from tests.chaos.faults import AGENT, FLEET, MACHINE, PROCESSES, SERVERS, Deed, Fault
+from tests.chaos.absence import Absences
+from tests.chaos.faults import AGENT, FLEET, MACHINE, PROCESSES, SERVERS, WORKER_OF_AGENT, Deed, Fault
 from tests.chaos.fleet import HOSTS, Fleet
 from tests.chaos.records import Records, Run
 
@@ -24,8 +27,9 @@ class Strikes:
         self._records = records
         self._under_way: set[Fault] = set()
         self.struck: dict[int, Deed] = {}  # agents by number
-        self.cut_off: set[str] = set()  # hosts whose worker could not end its agents in time
+        self.absences = Absences()
         self._agents: dict[Fault, int] = {}
+        self._workers: dict[Fault, str] = {}  # of agents
         self.clocks: set[str] = set()
 
     @property
@@ -38,15 +42,18 @@ class Strikes:
         self._under_way.add(fault)
         if fault.target == AGENT:
             return self._strike_agent(fault)
+        if fault.target == WORKER_OF_AGENT:
+            return self._strike_worker_of_agent(fault)
         if fault.target in SERVERS:
             self._strike_server(fault)
         elif ">" in fault.target:
             self._strike_link(fault)
         elif fault.target == MACHINE:
-            self.cut_off.update(HOSTS)
+            for host in HOSTS:
+                self.absences.stop(host)
             self._fleet.stop_all()
         else:
-            for name in _struck_by(fault):
+            for name in self._struck_by(fault):
                 self._strike_process(name, fault.deed)
         return str(fault)
 
@@ -59,13 +66,17 @@ class Strikes:
             self._restore_server(fault)
         elif fault.target == MACHINE:
             self._fleet.go_on_all()
+            for host in HOSTS:
+                self.absences.go_on(host)
         elif fault.deed in (Deed.CUT, Deed.FREEZE):
             self._fleet.proxies[fault.target].thaw()
         elif fault.deed is Deed.KILL:
-            for name in _struck_by(fault):
+            for name in self._struck_by(fault):
                 self._fleet.start(name)
         elif fault.deed is Deed.STOP:
-            self._fleet.go_on(fault.target)
+            for name in self._struck_by(fault):
+                self._fleet.go_on(name)
+                self.absences.go_on(name)
         return f"{fault.target}: {fault.deed.value} is over"
 
     def set_clocks_right(self) -> None:
@@ -108,15 +119,17 @@ class Strikes:
             self._fleet.proxies[fault.target].freeze()
 
     def _strike_process(self, name: str, deed: Deed) -> None:
-        if name in HOSTS:
-            self.cut_off.add(name)
         if deed is Deed.KILL:
+            if name in HOSTS:
+                self.absences.kill(name)
             self._fleet.kill(name)
         elif self._fleet.processes[name].status == "running":
+            if name in HOSTS:
+                self.absences.stop(name)
             self._fleet.processes[name].kill("SIGSTOP")
 
     def _strike_agent(self, fault: Fault) -> str:
-        run = self._an_agent(fault.number)
+        run = self._an_agent(fault.number, lambda run: run.pid not in self.struck)
         if run is None:
             return "no agent was under way"
         self.struck[run.pid] = fault.deed
@@ -126,13 +139,36 @@ class Strikes:
             os.killpg(run.pid, number)
         return f"agent {run.pid} of {run.key}: {fault.deed.value}"
 
-    def _an_agent(self, number: float) -> Run | None:
-        """One of those under way; None when there is none for a while."""
+    def _strike_worker_of_agent(self, fault: Fault) -> str:
+        run = self._an_agent(fault.number / 2, lambda run: self._worker_of(run) is not None)
+        name = self._worker_of(run) if run else None
+        if run is None or name is None:
+            return "no worker had an agent under way"
+        self._workers[fault] = name
+        self._strike_process(name, fault.deed)
+        return f"{name}, which works on {run.key}: {fault.deed.value}"
+
+    def _worker_of(self, run: Run) -> str | None:
+        """The host whose worker is the parent of the agent; None for an orphan."""
+        with suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(run.pid).ppid()
+            return next((host for host in HOSTS if self._fleet.processes[host].pid == parent), None)
+        return None
+
+    def _struck_by(self, fault: Fault) -> tuple[str, ...]:
+        """The processes that a fault strikes."""
+        if fault.target == WORKER_OF_AGENT:
+            return tuple({self._workers[fault]} if fault in self._workers else ())
+        return PROCESSES if fault.target == FLEET else (fault.target,)
+
+    def _an_agent(self, number: float, wanted: Callable[[Run], bool]) -> Run | None:
+        """One of those under way that are wanted, for 0 the one that ends last; None when there is none for a while."""
         deadline = time.monotonic() + FLUSH_SECONDS
         while time.monotonic() < deadline:
             self._records.look()
-            found = [run for run in self._records.under_way() if run.pid not in self.struck]
+            found = [run for run in self._records.under_way() if wanted(run)]
             if found:
+                found.sort(key=lambda run: run.due_at, reverse=True)
                 return found[int(number * len(found))]
             time.sleep(0.01)
         return None
@@ -142,7 +178,3 @@ class Strikes:
         if pid is not None and fault.deed is Deed.STOP:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGCONT)
-
-
-def _struck_by(fault: Fault) -> tuple[str, ...]:
-    return PROCESSES if fault.target == FLEET else (fault.target,)

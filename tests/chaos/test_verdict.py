@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
 
+from tests.chaos.absence import ENDING_SECONDS, Absence, Absences
 from tests.chaos.faults import Deed
 from tests.chaos.model import COMPLETED, FAILED, endings, seconds_left
 from tests.chaos.records import Run
@@ -27,7 +30,7 @@ def an_evidence(
         (Run("1", 102, 12.1, 12.9),),
     ),
     struck: Mapping[int, Deed] | None = None,
-    cut_off: frozenset[str] = frozenset(),
+    absences: Sequence[Absence] = (),
 ) -> Evidence:
     """Of a trial of two jobs, in which all went well unless told otherwise."""
     return Evidence(
@@ -37,7 +40,7 @@ def an_evidence(
         {position: list(found) for position, found in enumerate(attempts)},
         {position: list(found) for position, found in enumerate(runs)},
         struck or {},
-        cut_off,
+        absences,
     )
 
 
@@ -78,12 +81,86 @@ def test_a_completion_of_an_agent_that_did_not_come_to_its_end_is_found() -> Non
     assert wrongs(judge(an_evidence(runs=runs))) == {Wrong.DOUBLED}
 
 
-def test_two_agents_on_one_job_are_doubled_unless_the_first_ones_worker_was_killed_or_stopped() -> None:
-    lost = replace(SECOND, pid=99, host="w1", ending="lost")
-    attempts = ((FIRST,), (lost, replace(SECOND, epoch=2)))
+def test_a_completion_that_was_written_before_its_agent_came_to_its_end_is_found() -> None:
+    early = replace(SECOND, ended_at=12.8)
+    assert wrongs(judge(an_evidence(attempts=((FIRST,), (early,))))) == {Wrong.DOUBLED}
+
+
+def an_overlap(
+    *absences: Absence, first_ended: str = "the lease of worker@w1 expired", host: str = "w2"
+) -> Evidence:
+    """An agent on w1 lives until 12.3, and another begins with its job at 12.1."""
+    lost = replace(SECOND, pid=99, host="w1", ending="lost", reason=first_ended)
+    attempts = ((FIRST,), (lost, replace(SECOND, epoch=2, host=host)))
     runs = ((Run("0", 101, 10.1, 10.9),), (Run("1", 99, 11.5, None, seen_at=12.3), Run("1", 102, 12.1, 12.9)))
-    assert wrongs(judge(an_evidence(attempts=attempts, runs=runs))) == {Wrong.DOUBLED}
-    assert judge(an_evidence(attempts=attempts, runs=runs, cut_off=frozenset({"w1"}))) == []
+    return an_evidence(attempts=attempts, runs=runs, absences=absences)
+
+
+def test_two_agents_on_one_job_are_excused_while_the_first_ones_host_had_no_running_worker() -> None:
+    assert judge(an_overlap(Absence("w1", 11.6, 12.4))) == []
+    assert judge(an_overlap(Absence("w1", 11.6))) == []
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        an_overlap(),
+        an_overlap(Absence("w2", 11.6, 12.4)),
+        an_overlap(Absence("w1", 12.2, 12.4)),
+        an_overlap(Absence("w1", 11.6, 12.2)),
+        an_overlap(Absence("w1", 11.6, 12.0), Absence("w1", 12.2, 12.4)),
+        an_overlap(Absence("w1", 11.6, 12.4), first_ended="worker@w1 has died"),
+        an_overlap(Absence("w1", 11.6, 12.4), host="w1"),
+    ],
+    ids=[
+        "nothing was struck",
+        "the other host was struck",
+        "the second began while a worker ran",
+        "the first went on when a worker ran again",
+        "a worker ran in between",
+        "somebody knew the first worker to be dead",
+        "the job came back to the same host",
+    ],
+)
+def test_two_agents_on_one_job_are_doubled_where_a_worker_could_end_the_first(evidence: Evidence) -> None:
+    assert wrongs(judge(evidence)) == {Wrong.DOUBLED}
+
+
+def test_a_third_agent_on_one_job_is_compared_with_the_first_too() -> None:
+    attempts = (
+        (FIRST,),
+        tuple(replace(SECOND, epoch=epoch, pid=pid) for epoch, pid in ((1, 99), (2, 98), (3, 102))),
+    )
+    lost = [replace(attempt, ending="lost") for attempt in attempts[1][:2]]
+    runs = (Run("1", 99, 11.0, None, seen_at=12.5), Run("1", 98, 11.1, 11.2), Run("1", 102, 12.1, 12.9))
+    found = judge(
+        an_evidence(attempts=((FIRST,), (*lost, attempts[1][2])), runs=((Run("0", 101, 10.1, 10.9),), runs))
+    )
+    assert [finding.wrong for finding in found] == [Wrong.DOUBLED] * 2
+
+
+def test_an_absence_ends_a_moment_after_the_worker_is_continued() -> None:
+    absences = Absences()
+    absences.stop("w1")
+    assert absences.all[0].until == math.inf
+    before = time.time()
+    absences.go_on("w1")
+    (over,) = absences.all
+    assert before <= over.until - ENDING_SECONDS <= time.time()
+    absences.stop("w1")  # before that moment was over
+    assert absences.all == (Absence("w1", over.since),)
+
+
+def test_the_absence_of_a_killed_worker_ends_with_the_report_of_the_next_one_and_not_before() -> None:
+    absences = Absences()
+    absences.stop("w1")
+    absences.kill("w1")
+    absences.go_on("w1")
+    assert absences.dead == {"w1"}
+    assert absences.all[0].until == math.inf
+    absences.report("w1")
+    assert not absences.dead
+    assert absences.all[0].until <= time.time()
 
 
 def test_a_job_that_began_before_its_prerequisite_had_ended_is_out_of_order() -> None:

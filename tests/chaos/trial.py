@@ -118,6 +118,9 @@ class Trial:
         if self._strikes.database_is_up:
             for text in self._watch.news(self._numbers):
                 self._note(text)
+            for host in self._watch.reported(self._strikes.absences.dead):
+                self._strikes.absences.report(host)
+                self._note(f"{host} has reported")
         time.sleep(TICK_SECONDS)
 
     def _insert(self, batch: Batch) -> None:
@@ -187,7 +190,7 @@ class Trial:
         """Everything works again, and no agent is left."""
         quiet_at = self._now
         signs = self._watch.signs()
-        while missing := [*self._fleet.missing(), *signs.missing(self._strikes.clocks)]:
+        while missing := [*self._fleet.missing(), *signs.missing()]:
             if self._now > quiet_at + PATIENCE_SECONDS:
                 self.result.findings += [Finding(Wrong.LOST, text) for text in missing]
                 break
@@ -225,7 +228,7 @@ class Trial:
             attempts,
             runs,
             self._strikes.struck,
-            frozenset(self._strikes.cut_off),
+            self._strikes.absences.all,
         )
         self.result.findings += judge(evidence)
 

@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise
+from itertools import combinations
 from typing import Any
 
 import psycopg
 
+from tests.chaos.absence import Absence
 from tests.chaos.faults import Deed
 from tests.chaos.model import COMPLETED, FAILED, endings, too_early
 from tests.chaos.records import Run
@@ -26,6 +27,7 @@ select a.job, a.epoch, a.worker, a.host, a.agent_pid, a.ending, a.reason,
 from scheduler_bridge.attempt a where a.job = any (%s) order by a.job, a.epoch
 """
 BROKEN = ("killed by signal: 9", "no heartbeat")  # reasons of an agent that was killed, or stopped for long
+KNOWN_DEAD = " has died"  # ends the reason of an attempt that was taken back from a worker known to be dead
 CLOCK_SECONDS = 0.005  # what `date` and the database read of one clock may differ by
 
 
@@ -86,7 +88,7 @@ class Evidence:
     attempts: Mapping[int, list[Attempt]]
     runs: Mapping[int, list[Run]]
     struck: Mapping[int, Deed]  # agents that a fault has struck, by their number
-    cut_off: frozenset[str]  # hosts whose worker was killed or stopped
+    absences: Sequence[Absence]  # of workers
 
 
 def read(
@@ -156,25 +158,45 @@ def _ledger(evidence: Evidence) -> list[Finding]:
         open_ones = [attempt.epoch for attempt in attempts if attempt.ending is None]
         if open_ones:
             found.append(Finding(Wrong.LOST, f"{_named(evidence, position)}: attempts {open_ones} never end"))
-        ended = {run.pid for run in evidence.runs.get(position, []) if run.ended_at is not None}
-        if evidence.jobs[position].kind.own and row.bits == 1 and not {a.pid for a in final} <= ended:
-            text = f"{_named(evidence, position)} completed by {final}, but only {ended} came to their end"
-            found.append(Finding(Wrong.DOUBLED, text))
+        if evidence.jobs[position].kind.own and row.bits == 1:
+            early = [attempt for attempt in final if not _came_to_its_end(evidence, position, attempt)]
+            text = (
+                f"{_named(evidence, position)} completed by {early}, whose agents had not come to their end"
+            )
+            found += [Finding(Wrong.DOUBLED, text)] if early else []
     return found
+
+
+def _came_to_its_end(evidence: Evidence, position: int, attempt: Attempt) -> bool:
+    """Whether its own agent had done all of its work when the attempt ended."""
+    ends = [run.ended_at for run in evidence.runs.get(position, []) if run.pid == attempt.pid]
+    return any(
+        end is not None and attempt.ended_at is not None and end <= attempt.ended_at + CLOCK_SECONDS
+        for end in ends
+    )
 
 
 def _doubles(evidence: Evidence) -> list[Finding]:
-    """No agent was given a job that another still worked on, unless the other one's worker could not end it."""
+    """No agent was given a job that another still worked on, unless nobody could end that one (see `absence`)."""
     found = []
     for position, runs in evidence.runs.items():
-        hosts = {attempt.pid: attempt.host for attempt in evidence.attempts.get(position, [])}
         in_order = sorted(runs, key=lambda run: run.began_at)
-        for before, after in pairwise(in_order):
+        for before, after in combinations(in_order, 2):
             overlap = before.over_at - after.began_at
-            if overlap > CLOCK_SECONDS and hosts.get(before.pid) not in evidence.cut_off:
+            if overlap > CLOCK_SECONDS and not _was_out_of_reach(evidence, position, before, after):
                 text = f"{_named(evidence, position)}: {before} and {after} overlap by {overlap:.3f} s"
                 found.append(Finding(Wrong.DOUBLED, text))
     return found
+
+
+def _was_out_of_reach(evidence: Evidence, position: int, before: Run, after: Run) -> bool:
+    """Whether no worker ran on the first one's host from the second one's begin elsewhere to the first one's end."""
+    attempts = {attempt.pid: attempt for attempt in evidence.attempts.get(position, [])}
+    first, second = attempts.get(before.pid), attempts.get(after.pid)
+    if first is None or second is None or first.host == second.host or first.reason.endswith(KNOWN_DEAD):
+        return False
+    absences = [absence for absence in evidence.absences if absence.host == first.host]
+    return any(absence.covers(after.began_at, before.over_at) for absence in absences)
 
 
 def _order(evidence: Evidence) -> list[Finding]:

@@ -26,6 +26,7 @@ select a.job, a.epoch, coalesce(a.host, '-'),
        a.reason, coalesce(a.agent_pid, 0)
 from scheduler_bridge.attempt a where a.job = any (%s) order by a.job, a.epoch
 """
+WORKERS = "select h.worker from scheduler_bridge.host h where h.name = any (%s) and h.worker is not null"
 OPEN = "select jq_pk from jobqueue where jq_pk = any (%s) and jq_endtime is null"
 
 
@@ -36,10 +37,9 @@ class Signs:
         self._logs = {name: fleet.folder / f"{name}.log" for name in BEATS}
         self._sizes = {name: log.stat().st_size for name, log in self._logs.items()}
 
-    def missing(self, excused: Collection[str]) -> list[str]:
-        """Beats that have asked for nothing since; Celery's own waits where its clock was set back."""
-        beats = [name for name in BEATS if name not in excused]
-        return [f"{name} asks for no sweep" for name in beats if BEATEN not in self._new(name)]
+    def missing(self) -> list[str]:
+        """Beats that have asked for nothing since, whatever their clocks say."""
+        return [f"{name} asks for no sweep" for name in BEATS if BEATEN not in self._new(name)]
 
     def _new(self, name: str) -> str:
         with self._logs[name].open("rb") as log:
@@ -79,6 +79,14 @@ class Watch:
         still_open = set(self.open_jobs(numbers))
         return {position for position, job in numbers.items() if job not in still_open}
 
+    def reported(self, hosts: Collection[str]) -> list[str]:
+        """Those of these hosts whose present worker the database knows."""
+        runs = [host for host in hosts if self._fleet.processes[host].status == "running"]
+        workers = [worker for (worker,) in self._rows(WORKERS, runs)] if runs else []
+        return [
+            host for host in runs if any(f".{self._fleet.processes[host].pid}-" in one for one in workers)
+        ]
+
     def signs(self) -> Signs:
         """To see later whether beats still beat."""
         return Signs(self._fleet)
@@ -112,12 +120,12 @@ class Watch:
             self._connection.close()
             self._connection = None
 
-    def _rows(self, query: str, jobs: list[int]) -> list[Any]:
+    def _rows(self, query: str, wanted: list[int] | list[str]) -> list[Any]:
         for _ in range(2):  # the second time on a connection of its own
             try:
                 if self._connection is None:
                     self._connection = self._fleet.connect()
-                return self._connection.execute(query.encode(), [jobs]).fetchall()
+                return self._connection.execute(query.encode(), [wanted]).fetchall()
             except psycopg.OperationalError:
                 self.close()
         raise ConnectionError("the database cannot be reached although no fault holds it up")

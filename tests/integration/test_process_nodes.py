@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from pytest_celery import CeleryTestSetup, CeleryTestWorker
+
+from tests.process_nodes import ProcessBox
 
 
 def test_a_worker_node_answers_and_comes_back_after_a_kill(celery_setup: CeleryTestSetup) -> None:
@@ -26,3 +31,10 @@ def test_each_worker_is_a_host_of_its_own(start_worker: Callable[..., CeleryTest
     first.teardown()
     assert first.container.wait() == 0
     assert second.container.status == "running"
+
+
+def test_a_program_is_killed_before_it_leads_a_group(tmp_path: Path) -> None:
+    sleeper = [sys.executable, "-c", "import signal; signal.pause()"]
+    box = ProcessBox(sleeper, {}, tmp_path / "log", name="sleeper").start()
+    box.kill()
+    assert box.wait() == -signal.SIGKILL
