@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -18,6 +19,31 @@ log = logging.getLogger(__name__)
 RECONNECT_SECONDS = 1.0
 
 
+class Calm:
+    """Whether the database has been back for long enough to take leases back.
+
+    During an outage nobody could renew a lease or write how a job ended. Who sweeps at the first moment would take such
+    jobs back from workers that have their results in hand and try once in a few seconds to write them.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._back_at = float("-inf")
+        self.away = False  # when it was asked last
+
+    def disturbed(self) -> None:
+        """The database does not answer."""
+        self.away = True
+
+    def answered(self) -> bool:
+        """The database answers; whether it has done so for long enough."""
+        now = self._clock()
+        if self.away:
+            self.away, self._back_at = False, now
+        return now - self._back_at >= self._seconds
+
+
 class BridgeService:
     """Ticks whenever something is announced, and at least once an interval; then does what is `beside` that."""
 
@@ -28,12 +54,15 @@ class BridgeService:
         listener: Listener,
         *,
         interval_seconds: float,
+        patience_seconds: float = 0.0,
         beside: Callable[[], None] = lambda: None,
     ) -> None:
+        """`patience_seconds`: after an outage, until leases are taken back."""
         self._bridge = bridge
         self._sweep = sweep
         self._listener = listener
         self._interval_seconds = interval_seconds
+        self._calm = Calm(patience_seconds)
         self._beside = beside
 
     def run(self, stopping: threading.Event) -> None:
@@ -41,9 +70,11 @@ class BridgeService:
         while not stopping.is_set():
             try:
                 self._bridge.tick()
-                self._sweep.run_if_overdue()
+                if self._calm.answered():
+                    self._sweep.run_if_overdue()
                 self._beside()
                 self._listener.wait(self._interval_seconds)
             except (psycopg.OperationalError, PoolTimeout) as error:
                 log.warning("the database cannot be reached: %s", error, extra={"action": "database_away"})
+                self._calm.disturbed()
                 stopping.wait(RECONNECT_SECONDS)

@@ -25,6 +25,7 @@ from scheduler_bridge.errors import SettingsError
 PREFIX = "SCHEDULER_BRIDGE_"
 FOR_AGENTS = frozenset({PREFIX + "PYTHON"})  # set by a worker for its agents, which may start us again
 EMBEDDED = "embedded"
+HOSTNAME = "hostname"  # origin of a host's name that nothing else gives
 DEFAULT_SLOTS = 10
 
 
@@ -206,7 +207,7 @@ class _Reading:
         """From the configuration folder, from another setting, or the default."""
         match setting.name:
             case "host":
-                return self._parsed(setting, hostname, "hostname of this machine"), "hostname"
+                return self._parsed(setting, hostname, "hostname of this machine"), HOSTNAME
             case "slots":
                 return self._slots(str(self.values["host"]))
             case "redis_verify":

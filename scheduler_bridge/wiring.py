@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,7 +30,15 @@ from scheduler_bridge.settings import Settings, config_folder
 from scheduler_bridge.store.postgres import PostgresStore
 from scheduler_bridge.sweep import Sweep
 
+log = logging.getLogger(__name__)
+
 CONNECT_SECONDS = 5
+LOOK_SECONDS = 0.5  # between two attempts to reach a database that is down at the start
+# Refusals that waiting does not mend, in the words of libpq and of a server that speaks English: libpq tells no code
+# before a session has begun. In other languages they are waited for, with the reason in the log.
+LASTING = re.compile(
+    'password authentication failed|no password supplied|(database|role) ".*" does not exist|is bad: invalid '
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +74,49 @@ def open_store(settings: Settings) -> PostgresStore:
     store = PostgresStore(
         database_url(settings), lease_seconds=settings.lease_seconds, window=settings.window
     )
-    with store.connection() as connection:
-        check_schema(connection)
+    try:
+        with store.connection() as connection:
+            check_schema(connection)
+    except Exception:
+        store.close()
+        raise
     return store
 
 
 def look_at_database(settings: Settings) -> None:
-    """Raise SchemaError when the database is not at this version, psycopg.OperationalError when it is away."""
-    with psycopg.connect(database_url(settings), connect_timeout=CONNECT_SECONDS) as connection:
-        check_schema(connection)
+    """Raise SchemaError when the database is not at this version, psycopg.OperationalError when it is away.
+
+    SettingsError: it cannot be asked with this address.
+    """
+    try:
+        with psycopg.connect(database_url(settings), connect_timeout=CONNECT_SECONDS) as connection:
+            check_schema(connection)
+    except psycopg.ProgrammingError as error:
+        raise SettingsError(f"the database cannot be used: {' '.join(str(error).split())}") from error
+
+
+def await_database(look: Callable[[], object], pause: Callable[[float], object]) -> None:
+    """Repeat `look` until it reaches the database; `pause(seconds)` between two attempts may raise to end the waiting.
+
+    Says once for each reason what it waits for, and once that it need not wait any more. Raises SettingsError where the
+    database refuses us for good, and whatever else `look` raises but psycopg.OperationalError.
+    """
+    told: set[str] = set()
+    while True:
+        try:
+            look()
+            break
+        except psycopg.OperationalError as error:
+            reason = " ".join(str(error).split())
+            if LASTING.search(reason):
+                raise SettingsError(f"the database cannot be used: {reason}") from error
+            if reason not in told:
+                sentence = "waiting to start: the database cannot be reached: %s"
+                log.warning(sentence, reason, extra={"action": "database_away"})
+            told.add(reason)
+        pause(LOOK_SECONDS)
+    if told:
+        log.info("the database can be reached", extra={"action": "database_back"})
 
 
 def database_url(settings: Settings) -> str:

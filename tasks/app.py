@@ -6,23 +6,22 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import psycopg
 from celery.signals import beat_init, celeryd_after_setup, worker_init
 from celery.worker import state
 
+from scheduler_bridge import wiring
 from scheduler_bridge.dispatch.application import make_application
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING
 from scheduler_bridge.errors import BridgeError, SettingsError
 from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.wiring import look_at_database, read_settings, redis_url
 from tasks.agenda import agenda
-from tasks.under_way import log_away
 
 log = logging.getLogger(__name__)
-
-LOOK_SECONDS = 0.5  # between two attempts to reach a database that is down at the start
 
 
 @contextmanager
@@ -74,18 +73,13 @@ def refuse_another_schema(**_: Any) -> None:
 
 def await_database() -> None:
     """Wait until the database can be reached; for the main thread of a worker, which may be told to stop."""
-    told = ""
-    while True:
-        try:
-            with one_line():
-                look_at_database(settings)
-            return
-        except psycopg.OperationalError as error:
-            if str(error) != told:
-                log_away(error, "waiting to start: ")
-            told = str(error)
+
+    def pause(seconds: float) -> None:
         state.maybe_shutdown()
-        threading.Event().wait(LOOK_SECONDS)
+        threading.Event().wait(seconds)
+
+    with one_line():
+        wiring.await_database(partial(look_at_database, settings), pause)
 
 
 def is_housekeeping(worker: Any) -> bool:

@@ -12,6 +12,7 @@ from psycopg.errors import QueryCanceled
 
 from scheduler_bridge.audit.watch import Watch
 from scheduler_bridge.configuration.email_notify import EmailNotify
+from scheduler_bridge.configuration.rereading import Rereading
 from scheduler_bridge.dispatch.routes import (
     AUDIT,
     HOUSEKEEPING,
@@ -23,6 +24,8 @@ from scheduler_bridge.dispatch.routes import (
 from scheduler_bridge.dispatch.transport import BROKER_ERRORS
 from scheduler_bridge.mail.outbox import Postman
 from scheduler_bridge.mail.postgres_outbox import PostgresOutbox
+from scheduler_bridge.model.lease import RENEWALS_PER_LEASE
+from scheduler_bridge.service import Calm
 from scheduler_bridge.wiring import Parts, build, look_at_database
 from tasks.agenda import AUDIT_SECONDS
 from tasks.app import app, configuration, is_housekeeping, settings
@@ -37,6 +40,7 @@ under_way = UnderWay()
 
 mailing = threading.Lock()
 watch = Watch(interval_seconds=AUDIT_SECONDS)
+calm = Calm(settings.lease_seconds / RENEWALS_PER_LEASE)
 
 
 @cache
@@ -60,6 +64,12 @@ def postman() -> Postman:
     return Postman(configuration.email if configuration else EmailNotify())
 
 
+@cache
+def rereading() -> Rereading | None:
+    """Follows what `reload` asks for; None: there is no configuration folder."""
+    return Rereading(configuration.folder) if configuration else None
+
+
 @app.task(name=LOOK_AGAIN, ignore_result=True, Strategy=GUARDED)
 def look_again(stream: int, version: int) -> str:
     """Read a stream's rows anew and propose what follows; the body of every chord. What happened, for the log."""
@@ -78,6 +88,10 @@ def sweep() -> str:
     """One sweep, unless one has just been; what happened, for the log."""
     with under_way:
         try:
+            if calm.away:
+                look_at_database(settings)  # fails at once where a pool would wait
+            if not calm.answered():
+                return "the database has just come back: leases may still be renewed"
             if not parts().sweep.run():
                 return "another sweep has just been"
             if outbox().is_due():
@@ -85,6 +99,7 @@ def sweep() -> str:
             return "swept"
         except AWAY as error:
             watch.disturbed()
+            calm.disturbed()
             return log_away(error, "no sweep: ")
         except BROKER_ERRORS as error:  # of the broker: the next sweep asks again
             return f"swept; no mail is sent: {error}"
@@ -112,6 +127,8 @@ def send_mails() -> str:
         return "mails are being sent"
     try:
         with under_way:
+            if (again := rereading()) and (found := again.follow(outbox().reloads())):
+                postman().email = found.email
             return f"{postman().deliver_due(outbox())} mails handled"
     except AWAY as error:
         return log_away(error, "no mail: ")

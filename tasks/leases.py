@@ -151,8 +151,7 @@ class Leases:
                 entry.lease = entry.lease.renewed(now)
                 entry.items = attempt.items
                 entry.obey(held[attempt.job])
-            elif self._is_running(entry):
-                self._abandon(entry, "it has moved on or its row was ended by somebody else")
+        self._give_up([entry for entry in due if entry.work.job not in held and self._is_running(entry)])
 
     def keep_log_paths(self) -> None:
         """Tell the rows of logs that have begun."""
@@ -174,6 +173,21 @@ class Leases:
         with self._lock:
             return self._entries.get((entry.work.job, entry.work.epoch)) is entry
 
+    def _give_up(self, entries: list[_Entry]) -> None:
+        """End the sessions of rows that are no longer ours, and tell those that people have killed from all others."""
+        killed: dict[int, str] = {}
+        try:
+            if entries:
+                killed = self._store.killed([Held(e.work.job, e.work.epoch, e.items) for e in entries])
+        except AWAY as error:
+            log_away(error, "what became of some jobs is not known: ")
+        for entry in entries:
+            text = killed.get(entry.work.job)
+            if text is None:
+                self._abandon(entry, "it has moved on or its row was ended by somebody else")
+            else:
+                self._kill(entry, text)
+
     def _keep_output(self, entries: list[_Entry], now: float) -> None:
         chatty = [
             e
@@ -185,10 +199,20 @@ class Leases:
         if chatty:
             self._store.keep_output({(e.work.job, e.work.epoch): e.session.output() for e in chatty})
 
-    def _abandon(self, entry: _Entry, why: str) -> None:
+    def _kill(self, entry: _Entry, text: str) -> None:
+        if not self._is_let_go(entry):
+            facts = {"action": "job_killed", "job": entry.work.job}
+            log.info("job %d is killed by an operator: %s", entry.work.job, text, extra=facts)
+            entry.session.order(Abandon(f"killed by an operator: {text}"))
+
+    def _is_let_go(self, entry: _Entry) -> bool:
+        """Whether its lease was given up before; from now on it is."""
         with self._lock:
             known, entry.abandoned = entry.abandoned, True
-        if known:
+        return known
+
+    def _abandon(self, entry: _Entry, why: str) -> None:
+        if self._is_let_go(entry):
             return
         work = entry.work
         log.error(

@@ -107,7 +107,9 @@ class Conduct:
         """The agent is ready: the claim becomes a start, if it is still ours."""
         pre_2_0 = self._agent.conversation.dialect is Dialect.PRE_2_0
         if not self._started(self._agent.process.pid):
-            self._lose(kill=not pre_2_0)  # an agent that stays, and has been given nothing
+            self._lose(
+                "the claim is gone", kill=not pre_2_0
+            )  # an agent that stays, and has been given nothing
             return
         data = self._work.data
         self._lines = deque(data.removesuffix("\n").split("\n") if pre_2_0 else [data])
@@ -219,8 +221,8 @@ class Conduct:
                 self._settle(Ending.COMPLETED)  # nothing but the final count is lost
             case Stop(at_once):
                 self._stop(at_once or self.timing.paused)
-            case Abandon():
-                self._lose()
+            case Abandon(reason):
+                self._lose(reason)
             case Kill(reason):
                 self._fail(reason)
             case Pause():
@@ -281,12 +283,12 @@ class Conduct:
         self.report.note(reason)
         self._settle(Ending.FAILED, reason)
 
-    def _lose(self, *, kill: bool = True) -> None:
+    def _lose(self, reason: str, *, kill: bool = True) -> None:
         if kill:
             self._agent.kill()
             if self.report.log:
                 self.report.log.note_if_begun(str(ExitStatus(signal.SIGKILL, True)))
-        self._settle(Ending.LOST, "the claim is gone")
+        self._settle(Ending.LOST, reason)
 
     def _settle(self, ending: Ending, reason: str = "") -> None:
         self.outcome = Outcome(ending, self.report.items, reason, self.report.email)

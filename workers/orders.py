@@ -17,7 +17,9 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Abandon:
-    """The lease has moved on: the agent is killed at once and nothing is written."""
+    """The job is no longer ours, or nobody's: the agent is killed at once and nothing is written into the row."""
+
+    reason: str = "the claim is gone"
 
 
 @dataclass(frozen=True, slots=True)

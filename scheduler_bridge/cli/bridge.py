@@ -8,23 +8,36 @@ import select
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Event
+from types import FrameType
 
 import click
 import psycopg
+from psycopg_pool import PoolTimeout
 
-from scheduler_bridge.cli.context import Options, connected, pass_options, require_queue
+from scheduler_bridge.cli.context import Options, pass_options, require_queue
 from scheduler_bridge.command_port.serving import CommandService
-from scheduler_bridge.dispatch.application import make_application
+from scheduler_bridge.dispatch.application import BridgeCelery, make_application
 from scheduler_bridge.errors import SettingsError
+from scheduler_bridge.model.lease import RENEWALS_PER_LEASE
 from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.service import BridgeService
+from scheduler_bridge.settings import Settings
 from scheduler_bridge.store.listener import Listener
-from scheduler_bridge.wiring import build, database_url, owner_name, redis_url
+from scheduler_bridge.wiring import (
+    CONNECT_SECONDS,
+    Parts,
+    await_database,
+    build,
+    database_url,
+    owner_name,
+    redis_url,
+)
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +81,7 @@ def bridge(options: Options) -> None:
     """Run a bridge until SIGTERM or Ctrl-C.
 
     It turns rows into messages. Any number of bridges may run on one database; each stream is
-    planned by one of them.
+    planned by one of them. A database that is away is waited for, also at the start.
 
     \b
     Example: scheduler-bridge --config /etc/fossology bridge
@@ -80,18 +93,23 @@ def bridge(options: Options) -> None:
         raise SettingsError("no configuration folder: set SCHEDULER_BRIDGE_CONFIG, or use --config")
     for problem in settings.warnings:
         log.warning("%s", problem, extra={"action": "configuration_problem"})
-    with connected(database_url(settings)) as connection:
-        require_queue(connection)
+    url = database_url(settings)
     ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
     redis = redis_settings(redis_url(settings), settings.redis_verify, ca_file)
-    parts = build(settings, make_application(redis, slots=settings.slots, events=settings.events), "bridge")
-    listener = WakingListener(database_url(settings))
+    app = make_application(redis, slots=settings.slots, events=settings.events)
+    parts = parts_once_there(url, settings, app)
+    listener = WakingListener(url)
     owner = owner_name("bridge", settings.host)
     commands = CommandService(
         parts.store, parts.proposals, settings, configuration, owner=owner, wake=listener.wake
     )
     service = BridgeService(
-        parts.bridge, parts.sweep, listener, interval_seconds=settings.sweep_seconds, beside=commands.tend
+        parts.bridge,
+        parts.sweep,
+        listener,
+        interval_seconds=settings.sweep_seconds,
+        patience_seconds=settings.lease_seconds / RENEWALS_PER_LEASE,
+        beside=commands.tend,
     )
     commands.begin()
     try:
@@ -101,6 +119,25 @@ def bridge(options: Options) -> None:
     listener.close()
     parts.store.close()
     log.info("bridge stopped.", extra={"action": "stopped"})
+
+
+def parts_once_there(url: str, settings: Settings, app: BridgeCelery) -> Parts:
+    """Store and publisher, once there is a database; SIGTERM and Ctrl-C end the process at once. Raises BridgeError."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        log.info("bridge stopped.", extra={"action": "stopped"})
+        sys.exit()
+
+    def look() -> None:
+        with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
+            require_queue(connection)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    while True:
+        await_database(look, time.sleep)
+        with suppress(psycopg.OperationalError, PoolTimeout):  # gone again
+            return build(settings, app, "bridge")
 
 
 def run_until_signalled(
@@ -134,4 +171,7 @@ def log_to_stderr() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    logging.getLogger("psycopg.pool").setLevel(
+        logging.ERROR
+    )  # whoever wants a connection says that there is none
     logging.captureWarnings(True)

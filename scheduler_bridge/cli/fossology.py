@@ -72,7 +72,7 @@ def fossology(ctx: click.Context, /, **given: Any) -> None:
     """
     options = ctx.find_object(Options) or Options(None, None, None)
     choices = _choices(options, given)
-    if given["database"]:
+    if given["database"] and not is_marked(choices.config):  # else it was said before the exec
         click.echo(f"fo_scheduler: {FORGOTTEN}", err=True)
     if given["kill"] or given["shutdown"]:
         ctx.exit(_signal(choices.config, signal.SIGQUIT if given["kill"] else signal.SIGTERM))

@@ -21,3 +21,18 @@ def read_again(folder: Path) -> Configuration | None:
     count = len(found.agent_types)
     log.info("the configuration was read again: %d agent types", count, extra={"action": "reloaded"})
     return found
+
+
+class Rereading:
+    """Reads a folder again when that was asked for; for one thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._reloads: int | None = (
+            None  # None: nobody knows what was asked for since this process has read it
+        )
+
+    def follow(self, reloads: int) -> Configuration | None:
+        """The folder as it is, at the first call and when `reloads` has changed; None: what is known stays."""
+        known, self._reloads = self._reloads, reloads
+        return None if reloads == known else read_again(self._folder)

@@ -7,6 +7,7 @@ makes one of them wrong:
 - No prefetch: a message never waits in a busy worker while another worker is idle.
 - No result of a task is ever read. The result backend exists because Redis counts the members of a chord there.
 - Connections that publish or count give up after half a second on a frozen Redis; only the one that consumes may wait.
+  After that all of this process fail at once for a moment (`Quiet`): counting is up to four commands and a message.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ from celery.app.events import Events
 from celery.backends.redis import RedisBackend
 from celery.events.dispatcher import EventDispatcher
 from kombu import Connection, Producer
+from redis import Redis
+from redis.client import Pipeline
 
+from scheduler_bridge.dispatch.quiet import Quiet
 from scheduler_bridge.dispatch.transport import BROKER_ERRORS, GuardedConnection
 
 log = logging.getLogger(__name__)
@@ -35,11 +39,49 @@ CONSUME_SECONDS = 5
 CHORD_SECONDS = 30 * 86_400  # longer than the longest wait of a stream
 POOL_LIMIT = 64  # >= 4 x threads; nested acquisition blocks for ever below it
 
-Dispatcher: Any = EventDispatcher  # its stubs lack what is changed here
+# Their stubs lack what is changed here.
+Dispatcher: Any = EventDispatcher
+Backend: Any = RedisBackend
+Client: Any = Redis
 
 
-class CountingBackend(RedisBackend):
+class QuietPipeline(Pipeline):
+    """redis-py's, which respects the quiet of its application."""
+
+    quiet: Quiet
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """As redis-py's. Raises BrokerSilent."""
+        with self.quiet.respected():
+            return super().execute(*args, **options)
+
+
+class QuietClient(Client):  # type: ignore[misc]  # untyped package
+    """The result backend's client, which respects the quiet of its application."""
+
+    quiet: Quiet
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        """As redis-py's. Raises BrokerSilent."""
+        with self.quiet.respected():
+            return super().execute_command(*args, **options)
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> QuietPipeline:
+        """As redis-py's."""
+        made = QuietPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+        made.quiet = self.quiet
+        return made
+
+
+class CountingBackend(Backend):  # type: ignore[misc]  # untyped package
     """Redis as the counter of chord members and nothing else: no result is awaited, so none is subscribed to."""
+
+    app: BridgeCelery
+
+    def _create_client(self, **parameters: Any) -> QuietClient:
+        client = QuietClient(connection_pool=self._get_pool(**parameters))
+        client.quiet = self.app.quiet
+        return client
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Celery would subscribe to each published task's result here: two commands and a connection a task."""
@@ -106,6 +148,7 @@ class BridgeCelery(Celery):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.quiet = Quiet()
         self._own = threading.local()
 
     @contextmanager
@@ -114,7 +157,7 @@ class BridgeCelery(Celery):
 
         A chord hands its producer to nobody: without this its members would go out one by one.
         """
-        with super().producer_or_acquire() as producer, producer.batch():
+        with self.producer_or_acquire() as producer, producer.batch():
             self._own.producer = producer
             try:
                 yield producer
@@ -122,9 +165,17 @@ class BridgeCelery(Celery):
                 self._own.producer = None
 
     def producer_or_acquire(self, producer: Producer | None = None) -> Any:
-        """The producer given, else that of `one_producer` around us, else one of the pool."""
+        """The producer given, else that of `one_producer` around us, else one of the pool.
+
+        Entering the last raises BrokerSilent while the broker is left alone.
+        """
         own = producer or getattr(self._own, "producer", None)
-        return super().producer_or_acquire(own)
+        return super().producer_or_acquire(own) if own else self._acquired()
+
+    @contextmanager
+    def _acquired(self) -> Iterator[Any]:
+        with self.quiet.respected(), super().producer_or_acquire() as producer:
+            yield producer
 
     def connection_for_write(self, url: str | None = None, **options: Any) -> Connection:
         impatient = {

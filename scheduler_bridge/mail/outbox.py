@@ -72,7 +72,7 @@ class Postman:
     """Delivers what is due; keeps what was said, and what was sent and not yet written down. One a process."""
 
     def __init__(self, email: EmailNotify) -> None:
-        self._email = email
+        self.email = email  # how the next mail looks and goes
         self._said: set[str] = set()
         self._unrecorded: set[tuple[int, str]] = set()
 
@@ -130,17 +130,15 @@ class Postman:
             if reason:
                 return Unwanted(reason)
             settings = self._settings(outbox)
-            if settings is None and not self._email.client:
+            if settings is None and not self.email.client:
                 self._say("no mail is sent: neither SMTPHostName and SMTPPort nor a mail client is set")
                 return Unwanted("no way to send mail is configured")
-            if settings and self._email.client and not is_installed(self._email.client):
-                self._say(
-                    f"{self._email.client[0]} is not installed here: mail goes to SMTPHostName directly"
-                )
-            message = compose(facts, self._email, mail.end)
+            if settings and self.email.client and not is_installed(self.email.client):
+                self._say(f"{self.email.client[0]} is not installed here: mail goes to SMTPHostName directly")
+            message = compose(facts, self.email, mail.end)
             if time.monotonic() - begun > LEASE_SECONDS - DELIVERY_SECONDS:  # this process was held up
                 return Failure("the lease has become too short to send it")
-            return deliver(message, self._email.client, settings)
+            return deliver(message, self.email.client, settings)
         except Exception as error:  # one mail that nobody can write must not hold up the others
             log.debug("the mail about stream %d cannot be made", mail.stream, exc_info=True)
             return Failure(one_line(f"{type(error).__name__}: {error}"))

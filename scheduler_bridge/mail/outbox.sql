@@ -4,6 +4,10 @@
 -- Whether any is due.
 select exists (select from scheduler_bridge.mail where due_at <= now())
 
+-- reloads --
+-- How often the configuration was to be read again.
+select reloads from scheduler_bridge.progress
+
 -- take --
 -- One that is due, now ours for a while.
 select id, stream, ending, tries from scheduler_bridge.take_mail(make_interval(secs => %(lease)s))

@@ -25,6 +25,10 @@ class PostgresOutbox:
         """Whether there is anything to take."""
         return bool(self._rows("is_due")[0][0])
 
+    def reloads(self) -> int:
+        """How often the configuration was to be read again."""
+        return int(self._rows("reloads")[0][0])
+
     def take(self) -> DueMail | None:
         found = self._rows("take", lease=LEASE_SECONDS)
         return DueMail(*found[0]) if found else None

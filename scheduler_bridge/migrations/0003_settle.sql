@@ -5,8 +5,8 @@
 -- before it changes the first (`lock_jobs`). What it comes across later it takes only where nobody holds it, and
 -- leaves the rest to the sweep. Edges and foreign rows of a job are written under the lock of its open job; those of
 -- a claimed job under its attempt, which is locked before anything else.
--- Nobody mirrors while jobs fail (`no_mirroring`, taken before any other lock): a row that needs one of those that fail
--- at any depth is either seen by the failure or sees it.
+-- Arrays of jobs have one element or tens of thousands, and the tables may have grown a thousandfold since a connection made
+-- its plans: a scan for each job, quick among few, then takes minutes. So some functions are bound to the indexes, or plan anew.
 
 create function no_mirroring() returns void
 language plpgsql set search_path from current as $$
@@ -16,7 +16,7 @@ end
 $$;
 
 create function lock_jobs(p_jobs int[]) returns void
-language plpgsql set search_path from current as $$
+language plpgsql set search_path from current set enable_seqscan = off as $$
 begin
     perform from open_job where job = any (p_jobs) order by job for update;
 end
@@ -24,17 +24,26 @@ $$;
 
 -- Open, unclaimed jobs that depend on these, at any depth, each with one prerequisite that leads there.
 create function dependents_of(p_jobs int[]) returns table (job int, cause int)
-language plpgsql stable set search_path from current as $$
+language plpgsql stable set search_path from current set enable_seqscan = off as $$
 #variable_conflict use_column
 begin
+    if coalesce(cardinality(p_jobs), 0) = 0 then
+        return;
+    end if;
     return query
-        with recursive dependent (job, cause) as (
-            select e.job, e.needs from edge e join open_job o on o.job = e.job where e.needs = any (p_jobs) and o.worker is null
+        with recursive dependent (job) as (
+            select e.job from edge e join open_job o on o.job = e.job where e.needs = any (p_jobs) and o.worker is null
             union
-            select e.job, e.needs from dependent d join edge e on e.needs = d.job join open_job o on o.job = e.job
-            where o.worker is null
+            -- A look into the indexes for each: `offset 0` and the subquery leave no join to be planned.
+            select n.job
+            from dependent d cross join lateral (
+                select e.job from edge e
+                where e.needs = d.job and (select o.worker is null from open_job o where o.job = e.job) offset 0
+            ) n
         )
-        select distinct on (dependent.job) dependent.job, dependent.cause from dependent order by 1, 2;
+        select distinct on (e.job) e.job, e.needs from dependent d join edge e on e.job = d.job
+        where e.needs in (select dependent.job from dependent union all select unnest(p_jobs))
+        order by 1, 2;
 end
 $$;
 
@@ -54,7 +63,7 @@ $$;
 -- at any depth, ends with FOSSology's text `dependency failed`. Returns the jobs that ended. Lock them all before;
 -- a job that somebody else holds is left to the sweep, one that is claimed to its worker.
 create function fail_jobs(p_jobs int[], p_texts text[], p_reasons text[]) returns setof int
-language plpgsql set search_path from current as $$
+language plpgsql set search_path from current set plan_cache_mode = force_custom_plan as $$
 declare
     v_jobs int[];
     v_texts text[];
@@ -151,6 +160,24 @@ begin
 end
 $$;
 
+-- Tells the caller's log, as a message INFO, of jobs that have ended since their agent type or host is unknown: a line a reason.
+create function tell_of_unknown(p_jobs int[], p_texts text[], p_reasons text[], p_ended int[]) returns void
+language plpgsql set search_path from current as $$
+declare
+    v_line text;
+begin
+    for v_line in
+        select case count(*) when 1 then 'job ' || min(d.job)
+                             else 'jobs ' || min(d.job) || ' and ' || count(*) - 1 || ' more' end || ': ' || d.reason
+        from unnest(p_jobs, p_texts, p_reasons) as d (job, endtext, reason)
+        where d.endtext <> 'dependency failed' and d.job in (select unnest(p_ended))
+        group by d.reason order by min(d.job)
+    loop
+        raise info using message = v_line;
+    end loop;
+end
+$$;
+
 -- Looks at open, unclaimed jobs again: those without an unsatisfied prerequisite become ready; those that can never
 -- start fail. Call it after a commit that may have changed the answer, in a transaction of its own: of two
 -- prerequisites that end together, the later commit then sees both.
@@ -182,7 +209,7 @@ begin
     end if;
     perform lock_jobs(v_ready || v_met_by || v_doomed || array(select d.job from dependents_of(v_doomed) d));
     if v_doomed is not null then
-        perform fail_jobs(v_doomed, v_texts, v_reasons);
+        perform tell_of_unknown(v_doomed, v_texts, v_reasons, array(select fail_jobs(v_doomed, v_texts, v_reasons)));
     end if;
     if v_met is not null then
         delete from edge e using unnest(v_met_by, v_met) as m (job, needs) where e.job = m.job and e.needs = m.needs;

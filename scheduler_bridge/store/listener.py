@@ -6,6 +6,8 @@ from typing import Any
 
 import psycopg
 
+from scheduler_bridge.store.connecting import noticing_loss
+
 CHANNEL = "scheduler_bridge"  # the trigger, `submit` and the bridges agree on it
 ORDERS = "scheduler_bridge_orders"  # what people want of jobs, hosts and workers
 
@@ -24,7 +26,7 @@ class Listener:
         Raises psycopg.OperationalError when the database cannot be reached; the next call connects anew.
         """
         if self._connection is None:
-            self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
+            self._connection = psycopg.connect(noticing_loss(self._url), autocommit=True)
             self._connection.execute(f"listen {self._channel}")
             return True
         try:

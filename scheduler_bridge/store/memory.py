@@ -199,6 +199,13 @@ class MemoryStore:
         return held
 
     @_alone
+    def killed(self, attempts: Sequence[Held]) -> dict[int, str]:
+        rows = {
+            one.job: self.queue.rows.get(one.job) for one in attempts if self._running(one.job, one.epoch)
+        }
+        return {job: row.endtext or "" for job, row in rows.items() if row and row.end and row.failed}
+
+    @_alone
     def keep_output(self, tails: Mapping[tuple[int, int], bytes]) -> None:
         self.tails.update(tails)
 

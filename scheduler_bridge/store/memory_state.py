@@ -23,6 +23,9 @@ from scheduler_bridge.store.memory_records import (
     StreamLease,
 )
 from scheduler_bridge.store.port import Line
+from scheduler_bridge.store.telling import tell_of_unknown
+
+DEPENDENCY_FAILED = "dependency failed"  # of the row
 
 
 class MemoryState:
@@ -61,7 +64,11 @@ class MemoryState:
     def settle(self, jobs: Iterable[int]) -> None:
         """Fail what can never start, make ready what waits for nothing."""
         unclaimed = [job for job in jobs if self.is_free(job)]
-        self.fail({job: why for job in unclaimed if (why := self._verdict(self.open[job]))})
+        verdicts = {job: why for job in unclaimed if (why := self._verdict(self.open[job]))}
+        self.fail(verdicts)
+        tell_of_unknown(
+            {job: reason for job, (text, reason) in verdicts.items() if text != DEPENDENCY_FAILED}
+        )
         for job in unclaimed:
             row, found = self.queue.rows.get(job), self.open.get(job)
             if row and found:
@@ -81,14 +88,14 @@ class MemoryState:
             cause = reached.pop()
             for job in self.dependents(cause):
                 if job not in doomed and self.is_free(job):
-                    doomed[job] = "dependency failed", f"prerequisite {cause} failed"
+                    doomed[job] = DEPENDENCY_FAILED, f"prerequisite {cause} failed"
                     reached.append(job)
         for job, (endtext, reason) in doomed.items():
             self._end_as_failed(job, endtext, reason)
 
     def fail_dependents(self, job: int) -> None:
         """Fail what depends on a failed job, at any depth."""
-        why = "dependency failed", f"prerequisite {job} failed"
+        why = DEPENDENCY_FAILED, f"prerequisite {job} failed"
         self.fail(dict.fromkeys(self.dependents(job), why))
 
     def dependents(self, job: int) -> list[int]:
@@ -204,7 +211,7 @@ class MemoryState:
         rows = self.queue.rows
         failed = sorted(need for need in found.needs if need in rows and rows[need].failed)
         if failed:
-            return "dependency failed", f"prerequisite {failed[0]} failed"
+            return DEPENDENCY_FAILED, f"prerequisite {failed[0]} failed"
         known = self.types.keys() | self.problems.keys()
         if known and found.agent_type not in known:
             return "Failed", f"agent type {found.agent_type} is not configured"

@@ -129,6 +129,9 @@ class JobStore(Protocol):
         Any other must be stopped by its worker.
         """
 
+    def killed(self, attempts: Sequence[Held]) -> dict[int, str]:
+        """Those of these that are still running although people have ended their rows as failed, with the text."""
+
     def keep_output(self, tails: Mapping[tuple[int, int], bytes]) -> None:
         """Keep what the agents of (job, epoch) have printed so far."""
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool
 
 from scheduler_bridge.model.agents import AgentType, Host, Special
 from scheduler_bridge.model.jobs import Ending, Job, Outcome, Work
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind
+from scheduler_bridge.store.connecting import noticing_loss
 from scheduler_bridge.store.port import (
     NO_PROBLEMS,
     Held,
@@ -35,17 +35,10 @@ from scheduler_bridge.store.port import (
     StreamRows,
 )
 from scheduler_bridge.store.queries import read_queries
+from scheduler_bridge.store.telling import hear
 
 QUERIES = read_queries(Path(__file__).with_name("queries.sql"))
 RECONNECT_SECONDS = 4  # then the pool's pauses between two attempts, which double, begin anew at one second
-# A server that has gone without a word; the URL may say otherwise. One that is silent but there is not noticed so.
-NOTICE_LOSS: dict[str, Any] = {
-    "connect_timeout": 5,  # seconds
-    "keepalives_idle": 10,  # seconds; three probes more, five apart
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,  # milliseconds
-}
 ROUND_SECONDS = 45  # every open row is looked at again within 60 s: changes are counted within 10 s
 ENDS_THE_JOB = (ObstacleKind.DOOMED, ObstacleKind.UNKNOWN_TYPE)  # settling it fails the row
 
@@ -60,13 +53,14 @@ class PostgresStore:
         self._lease_seconds = lease_seconds
         self._window = window or None
         self._pool = ConnectionPool(
-            make_conninfo("", **{**NOTICE_LOSS, **conninfo_to_dict(url)}),
+            noticing_loss(url),
             min_size=0,
             max_size=connections,
             open=True,
             timeout=10,
             reconnect_timeout=RECONNECT_SECONDS,
             kwargs={"autocommit": True},
+            configure=hear,
             name="store",
         )
         # A pool that is still open when the interpreter ends holds it up for 5 s a thread, from Python 3.13 on.
@@ -190,6 +184,9 @@ class PostgresStore:
             lease=self._lease_seconds,
         )
         return {job: Orders(*orders) for job, *orders in rows}
+
+    def killed(self, attempts: Sequence[Held]) -> dict[int, str]:
+        return dict(self._rows("killed", jobs=[a.job for a in attempts], epochs=[a.epoch for a in attempts]))
 
     def keep_output(self, tails: Mapping[tuple[int, int], bytes]) -> None:
         jobs, epochs = [job for job, _ in tails], [epoch for _, epoch in tails]

@@ -62,6 +62,13 @@ select scheduler_bridge.started(%(job)s, %(epoch)s, %(pid)s)
 select job, paused, priority, verbosity
 from scheduler_bridge.renew(%(worker)s, %(jobs)s::int[], %(epochs)s::int[], %(items)s::int[], make_interval(secs => %(lease)s))
 
+-- killed --
+-- Attempts that run although people have ended their rows as failed, with the text.
+select a.job, coalesce(q.jq_endtext, '')
+from unnest(%(jobs)s::int[], %(epochs)s::int[]) as r (job, epoch)
+join scheduler_bridge.attempt a on a.job = r.job and a.epoch = r.epoch and a.ended_at is null
+join jobqueue q on q.jq_pk = r.job and q.jq_endtime is not null and q.jq_end_bits >= 2
+
 -- keep_output --
 -- What running agents have printed.
 select scheduler_bridge.keep_output(%(jobs)s::int[], %(epochs)s::int[], %(tails)s::bytea[])

@@ -106,6 +106,24 @@ def test_a_renewal_names_only_what_is_still_held(queue: Queue) -> None:
     assert set(queue.store.renew("worker@h1", [])) == set()
 
 
+def test_of_what_is_no_longer_held_the_store_tells_what_people_have_killed(queue: Queue) -> None:
+    names = [f"job{number}" for number in range(5)]
+    inserted = planned(queue, a_stream(*(a_job("license", name=name) for name in names)))
+    queue.store.register_host(Host("h1", 5), "worker@h1", ["license"])
+    _, killed, completed, given_back, late = works = [
+        running(queue.store, job) for job in inserted.jobs.values()
+    ]
+    for work in (killed, late):
+        queue.change(work.job, end=NOW_ISH, bits=2, endtext="killed by rosa")
+    queue.change(completed.job, end=NOW_ISH, bits=1, endtext="Completed")
+    queue.store.finish(given_back, RETURNED)
+    attempts = [Held(work.job, work.epoch, 0) for work in works if work is not late]
+    assert queue.store.killed([*attempts, Held(late.job, late.epoch - 1, 0)]) == {
+        killed.job: "killed by rosa"
+    }
+    assert queue.store.killed([]) == {}
+
+
 def test_a_lease_that_has_expired_is_renewed_if_nobody_took_the_job_back(queue: Queue, job: int) -> None:
     work = running(queue.store, job)
     queue.pass_time(31)

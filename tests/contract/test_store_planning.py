@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from scheduler_bridge.bridge import decide
 from scheduler_bridge.model.jobs import Job
 from scheduler_bridge.store.port import PlanRecord
@@ -19,6 +21,7 @@ from tests.contract.steps import (
     planned,
     refused,
     running,
+    swept,
 )
 
 NOTHING = PlanRecord(planned=(), followers={}, heads=())
@@ -175,6 +178,27 @@ def test_a_host_that_is_not_configured_fails_the_job_as_fossology_does(queue: Qu
     assert plan(queue.store) == [[inserted["license"]]]
     failed = (False, True, "ERROR: jq_host not in the agent list!", 2)
     assert queue.read(inserted["unpack"]).status == failed
+
+
+def test_the_log_of_whoever_finds_a_job_of_an_unknown_type_says_so_once(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    inserted = queue.insert(a_stream(a_job("monk"), a_job("license", needs="monk")))
+    plan(queue.store)
+    swept(queue)
+    assert caplog.messages == [f"job {inserted['monk']}: agent type monk is not configured"]
+
+
+def test_jobs_of_one_unknown_type_are_one_line_and_those_of_an_unknown_host_another(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    monks = (a_job("monk\n", name=f"monk{place}") for place in range(3))
+    inserted = queue.insert(a_stream(*monks, a_job("unpack", host="elsewhere")))
+    plan(queue.store)
+    assert caplog.messages == [
+        f"jobs {inserted['monk0']} and 2 more: agent type monk\\n is not configured",
+        f"job {inserted['unpack']}: host elsewhere is not known",
+    ]
 
 
 def test_nothing_is_unknown_before_a_configuration_is_published(make_queue: Callable[..., Queue]) -> None:

@@ -123,6 +123,17 @@ def test_a_killed_job_that_waits_keeps_its_text_and_fails_what_depends_on_it(
     assert {row(connection, job)["jq_end_bits"] for job in stream.jobs.values()} == {2}
 
 
+def test_a_kill_of_a_job_that_has_ended_changes_nothing(
+    port: int, worker: Any, connection: Connection
+) -> None:
+    stream = some(connection, a_job("quick"))
+    ask(port, "database")
+    assert ended(connection, stream["quick"]) == ["Completed"]
+    before = row(connection, stream["quick"])
+    ask(port, f'kill {stream["quick"]} "too late"')
+    assert row(connection, stream["quick"]) == before
+
+
 def test_a_kill_reaches_a_running_agent_at_once(port: int, worker: Any, connection: Connection) -> None:
     stream = some(connection, a_job("nap", args="60"), a_job("quick", needs="nap"))
     ask(port, "database")

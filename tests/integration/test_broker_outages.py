@@ -18,17 +18,21 @@ import psycopg
 import pytest
 import redis
 
-from scheduler_bridge.dispatch.application import PUBLISH_SECONDS, make_application
+from scheduler_bridge.bridge import Bridge
+from scheduler_bridge.dispatch.application import PUBLISH_SECONDS, BridgeCelery, make_application
 from scheduler_bridge.dispatch.canvas import Publisher
+from scheduler_bridge.dispatch.quiet import QUIET_SECONDS, Quiet
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING, LOOK_AGAIN
 from scheduler_bridge.embedded import valkey
 from scheduler_bridge.errors import PublishError
+from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.model.jobs import Job
 from scheduler_bridge.plan.fragments import Fan, Fragment, Hint, Line
+from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.redis_url import redis_settings
+from scheduler_bridge.store.postgres import PostgresStore
 from tests.builders import a_job, a_stream, insert
 from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, started, until
-from tests.proxy import in_front_of
 
 Start = Callable[..., Any]
 Connection = psycopg.Connection[Any]
@@ -51,9 +55,15 @@ COMMANDS = {
         "old@%h",
     ],
     "beat": [*CELERY, "beat", "-S", "celery.beat.Scheduler", "--loglevel=INFO", "--pidfile="],
+    "web": [*CELERY, "monitor"],
 }
 FAIL_OVER_SECONDS = 10.0
 WITHIN_SECONDS = PUBLISH_SECONDS + 0.25  # on a busy machine
+EACH_FOR_ITSELF = Quiet(0.0)
+STREAMS = 12
+# Of a chord, the body and one task.
+BODY = {"task": LOOK_AGAIN, "args": [1, 1], "kwargs": {}, "options": {}, "chord_size": 2}
+MEMBER = SimpleNamespace(id="member", group="group", group_index=0, chord=BODY)
 JOBS = {number: Job(number, 1, "quick") for number in range(1, 31)}
 
 
@@ -119,8 +129,10 @@ def start(start_process: Start, variables: dict[str, str], broker: Broker) -> St
     return start
 
 
-def application(broker: Broker) -> Any:
-    return make_application(redis_settings(broker.url))
+def application(broker: Broker, quiet: Quiet | None = None) -> BridgeCelery:
+    app = make_application(redis_settings(broker.url))
+    app.quiet = quiet or app.quiet
+    return app
 
 
 def seconds_of(call: Callable[[], object]) -> float:
@@ -145,8 +157,7 @@ FRAGMENTS: dict[str, list[Fragment]] = {
 
 @pytest.mark.parametrize("warm", [True, False], ids=["connected", "not connected"])
 def test_whoever_publishes_to_a_frozen_broker_is_told_after_half_a_second(broker: Broker, warm: bool) -> None:
-    app = application(broker)
-    publisher = Publisher(app)
+    publisher = Publisher(application(broker, EACH_FOR_ITSELF))
     if warm:
         publisher.publish([part for parts in FRAGMENTS.values() for part in parts], JOBS)
     broker.freeze()
@@ -163,17 +174,60 @@ def test_whoever_publishes_to_a_frozen_broker_is_told_after_half_a_second(broker
 
 
 def test_whoever_counts_in_a_frozen_broker_goes_on_after_half_a_second(broker: Broker) -> None:
-    app = application(broker)
-
-    body = {"task": LOOK_AGAIN, "args": [1, 1], "kwargs": {}, "options": {}, "chord_size": 2}
-    member = SimpleNamespace(id="member", group="group", group_index=0, chord=body)
+    app = application(broker, EACH_FOR_ITSELF)
 
     def count() -> None:
-        app.backend.on_chord_part_return(member, "SUCCESS", None)
+        app.backend.on_chord_part_return(MEMBER, "SUCCESS", None)
 
     count()
     broker.freeze()
     assert max(seconds_of(count) for _ in range(3)) < WITHIN_SECONDS
+
+
+@pytest.mark.parametrize("script", ["_chord_part_return_script", "_chord_claim_extend_script"])
+def test_a_chord_whose_broker_freezes_while_its_last_member_ends_costs_half_a_second(
+    script: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first script its results are read, after the second its body is published."""
+    app = application(broker)
+    run = getattr(app.backend, script)
+
+    def run_and_freeze(**arguments: Any) -> Any:
+        answer = run(**arguments)
+        broker.freeze()
+        return answer
+
+    monkeypatch.setitem(app.backend.__dict__, script, run_and_freeze)
+    app.backend.set_chord_size(MEMBER.group, 1)
+    Publisher(app).publish(FRAGMENTS["a hint"], JOBS)  # connected
+    taken = seconds_of(lambda: app.backend.on_chord_part_return(MEMBER, "SUCCESS", None))
+    assert PUBLISH_SECONDS <= taken < WITHIN_SECONDS
+
+
+def test_a_pass_over_many_streams_costs_half_a_second_on_a_frozen_broker_and_is_repeated_later(
+    broker: Broker, connection: Connection, database: str
+) -> None:
+    app = application(broker)
+    store = PostgresStore(database)
+    host = Host("h1", 2)
+    store.publish_configuration([AgentType("quick", ("quick",), Path())], [host])
+    store.register_host(host, "worker@h1.1", ["quick"])
+    for _ in range(STREAMS):
+        insert(connection, a_stream(a_job("quick")))
+    proposals = Proposals(store, Publisher(app))
+    proposed = "select count(*) from scheduler_bridge.open_job where proposed_at is not null"
+    broker.freeze()
+    taken = seconds_of(Bridge(store, proposals, owner="b").tick)
+    assert PUBLISH_SECONDS <= taken < PUBLISH_SECONDS + QUIET_SECONDS
+    assert connection.execute(proposed).fetchone() == (0,)
+    broker.thaw()
+
+    def propose() -> bool:
+        proposals.top_up()
+        return connection.execute(proposed).fetchone() == (STREAMS,)
+
+    until(propose, "all hints", 2 * QUIET_SECONDS)
+    store.close()
 
 
 def test_events_cost_half_a_second_once_and_then_nothing_while_the_broker_is_frozen(broker: Broker) -> None:
@@ -249,27 +303,12 @@ def test_processes_that_start_before_the_broker_begin_with_it(
     for name in ("beat", "housekeeping", "worker"):
         start(name, "Trying again in")
     start("bridge", "bridge ready")
+    web = start("web", "Visit me", PORT="0")
     jobs = a_stream_to_run(connection)
     announce(connection)
     broker.start()
     assert ended(connection, *jobs) == ["Completed"] * 3
-
-
-def test_processes_that_start_before_the_database_begin_with_it(
-    start: Start, broker: Broker, connection: Connection, database: str
-) -> None:
-    with in_front_of(database) as proxy:
-        proxy.cut()
-        behind = {"DATABASE_URL": proxy.way_to(database)}
-        start("beat", "beat: Starting", **behind)
-        start("housekeeping", "no sweep: the database cannot be reached", **behind)
-        start("worker", "waiting to start: the database cannot be reached", **behind)
-        jobs = a_stream_to_run(connection)
-        proxy.thaw()
-        start(
-            "bridge", "bridge ready", **behind
-        )  # one without a database ends, for its supervisor to start again
-        assert ended(connection, *jobs) == ["Completed"] * 3
+    until(lambda: "Connected to" in web.logs(), "the monitor to find the broker")
 
 
 def test_sweeps_go_on_when_one_of_two_beats_and_one_of_two_housekeepings_is_killed(

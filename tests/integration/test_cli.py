@@ -175,6 +175,23 @@ def test_config_lists_agent_types_and_the_problems_of_the_folder(cli: Cli, tmp_p
     assert "did you mean" in cli("config", status=1, SCHEDULER_BRIDGE_SLOT="3").stderr
 
 
+def test_config_tells_which_host_fo_scheduler_would_take_where_nothing_names_it(
+    cli: Cli, tmp_path: Path
+) -> None:
+    folder = configuration(tmp_path / "conf", {"license": ""})
+    (folder / "fossology.conf").write_text("[HOSTS]\nscan-1 = localhost AGENT_DIR 3\n")
+    unnamed = {
+        "SCHEDULER_BRIDGE_CONFIG": str(folder),
+        "SCHEDULER_BRIDGE_HOST": "",
+        "SCHEDULER_BRIDGE_SLOTS": "",
+    }
+    lines = {line.split()[0]: line for line in cli("config", **unnamed).stdout.splitlines() if line}
+    assert re.fullmatch(r"host +\S+ +hostname; fo_scheduler: scan-1", lines["host"])
+    assert re.fullmatch(r"slots +10 +default; fo_scheduler: 3", lines["slots"])
+    named = cli("config", **{**unnamed, "SCHEDULER_BRIDGE_HOST": "scan-1"}).stdout
+    assert "fo_scheduler:" not in named
+
+
 def test_migrate_names_the_option_that_makes_the_queue(cli: Cli, empty_database: str) -> None:
     own = {"DATABASE_URL": empty_database}
     assert "`scheduler-bridge migrate --create-queue`" in cli("migrate", status=1, **own).stderr

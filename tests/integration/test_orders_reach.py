@@ -111,6 +111,20 @@ def test_a_kill_reaches_the_whole_group_at_once(bridge: Any, worker: Any, connec
     assert row(connection, job)["jq_end_bits"] == 2
 
 
+def test_the_workers_log_says_that_an_operator_has_killed_a_job_and_shows_no_error(
+    bridge: Any, worker: Any, connection: Connection
+) -> None:
+    job, _ = a_family(connection, worker)
+    order(connection, "kill_job", job, "not needed")
+    until(
+        lambda: "(family): lost killed by an operator: not needed" in worker.container.logs(),
+        "the end of the job in the log",
+    )
+    lines = [line for line in worker.container.logs().splitlines() if f"job {job}" in line]
+    assert any(f"job {job} is killed by an operator: not needed" in line for line in lines)
+    assert [line for line in lines if "ERROR" in line or "lease" in line] == []
+
+
 def test_a_pause_stops_the_whole_group_and_its_timers_until_a_restart(
     bridge: Any, worker: Any, connection: Connection
 ) -> None:

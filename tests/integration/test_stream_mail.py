@@ -112,6 +112,20 @@ def test_a_stream_that_ends_is_told_once(
     assert len(server.delivered) == 1
 
 
+def test_mails_look_as_configured_when_the_folder_was_last_to_be_read(
+    fleet: Start, server: SmtpServer, connection: Connection, celery_setup_app: Celery, tmp_path: Path
+) -> None:
+    subjects = ["FOSSology scan complete", "FOSSology scan complete", "analysis done"]
+    for count, subject in enumerate(subjects, 1):
+        run(connection, "quick")
+        swept(celery_setup_app, connection)
+        assert handled(connection) == ["sent"] * count
+        assert server.delivered[-1].message["subject"] == subject
+        (tmp_path / "conf" / "fossology.conf").write_text("[EMAILNOTIFY]\nsubject = analysis done\n")
+        if count == 2:
+            connection.execute("select scheduler_bridge.reload()")
+
+
 def test_a_mail_server_that_refuses_for_now_is_asked_again(
     fleet: Start, server: SmtpServer, connection: Connection, celery_setup_app: Celery
 ) -> None:

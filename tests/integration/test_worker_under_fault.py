@@ -404,8 +404,12 @@ def test_sweeps_without_a_database_end_with_one_line_each_and_go_on_with_it(
     sweep()
     until(lambda: "no sweep: the database cannot be reached" in worker.container.logs(), "the first sweep")
     proxy.thaw()
-    sweep()
-    until(lambda: connection.execute(swept).fetchone() == (True,), "the second sweep")
+
+    def swept_by_now() -> bool:  # the first look after an outage takes nothing back yet
+        sweep()
+        return connection.execute(swept).fetchone() == (True,)
+
+    until(swept_by_now, "another sweep")
     proxy.cut()
     celery_setup_app.send_task(LOOK_AGAIN, args=(1, MESSAGE_VERSION), queue=HOUSEKEEPING)
     until(lambda: "stream 1 is left to the sweep: " in worker.container.logs(), "the look at the stream")

@@ -1,0 +1,57 @@
+"""The end of a job on which thousands depend is quick whatever the database knew when a connection made its plans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.builders import a_job, a_stream, insert
+from tests.contract.queues import emptied
+
+MANY = 10_000
+FEW_TIMES = 12  # from the sixth on a connection may keep a plan
+STEP_BACK = {"each needs the one before": "1", "all need the first": "n"}
+
+
+@pytest.fixture
+def connection(shared_database: tuple[str, psycopg.Connection[Any]]) -> Iterator[psycopg.Connection[Any]]:
+    """An old connection to tables in which there was little until now."""
+    url, inserting = shared_database
+    emptied(inserting)
+    with psycopg.connect(url, autocommit=True) as opened:
+        for _ in range(FEW_TIMES):
+            inserted = insert(opened, a_stream(a_job("unpack"), a_job("license", needs="unpack")))
+            opened.execute("select scheduler_bridge.observe()")
+            _kill(opened, inserted["unpack"])
+        yield opened
+    emptied(inserting)
+
+
+def _kill(connection: psycopg.Connection[Any], job: int) -> None:
+    connection.execute("select scheduler_bridge.kill_job(%s, 'not needed')", [job], prepare=True)
+
+
+@pytest.mark.parametrize("step_back", STEP_BACK.values(), ids=STEP_BACK.keys())
+def test_a_kill_fails_ten_thousand_dependents_within_seconds(
+    connection: psycopg.Connection[Any], step_back: str
+) -> None:
+    inserted = insert(connection, a_stream(a_job("unpack")))
+    first = inserted["unpack"]
+    rows = "generate_series(1, %s) n"
+    connection.execute(
+        f"insert into public.jobqueue (jq_pk, jq_job_fk, jq_type) select %s + n, %s, 'license' from {rows}",
+        [first, inserted.stream, MANY],
+    )
+    connection.execute(
+        f"insert into public.jobdepends select %s + n, %s + n - {step_back} from {rows}", [first, first, MANY]
+    )
+    assert connection.execute("select scheduler_bridge.observe()").fetchone() == (MANY + 1,)
+    connection.execute("set statement_timeout = '5s'")
+    _kill(connection, first)
+    ended = connection.execute(
+        "select jq_endtext, count(*)::int from jobqueue where jq_job_fk = %s group by 1", [inserted.stream]
+    ).fetchall()
+    assert dict(ended) == {"not needed": 1, "dependency failed": MANY}
