@@ -18,7 +18,7 @@ import pytest
 from scheduler_bridge.launch import launcher
 from scheduler_bridge.model.mark import VARIABLE, Life, Mark
 from scheduler_bridge.orphan_watch import LOOK_SECONDS, OrphanWatch, installation
-from scheduler_bridge.orphans import has_ended, kill_orphans, life_of, of_dead_workers
+from scheduler_bridge.orphans import environ_of, has_ended, kill_orphans, life_of, of_dead_workers
 from tests.builders import a_job, a_stream, insert
 from tests.integration.fleet import announce, configuration, ended, started, until
 from tests.process_nodes import PROJECT
@@ -126,6 +126,22 @@ def runs(pid: int) -> bool:
 
 def killed_of(installation: str = HERE) -> set[int]:
     return {orphan.life.pid for orphan in kill_orphans(of_dead_workers(installation))}
+
+
+def test_a_look_at_processes_keeps_nothing_of_their_numbers(
+    monkeypatch: pytest.MonkeyPatch, living: Life
+) -> None:
+    """CPython 3.12 never frees a string that was interned, and jobs have new processes for ever."""
+    kept: set[str] = set()
+    intern = sys.intern
+
+    def counted(text: str) -> str:
+        kept.add(text)
+        return intern(text)
+
+    monkeypatch.setattr(sys, "intern", counted)
+    assert runs(living.pid) and environ_of(living.pid) and killed_of() == set()
+    assert str(living.pid) not in kept
 
 
 class TestWhoseAgentsAreKilled:

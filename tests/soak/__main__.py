@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from scheduler_bridge.procfile import find_procfile, read_procfile
@@ -15,10 +16,10 @@ from tests.bench.fleet import READY_SECONDS, Fleet, ready, running
 from tests.bench.waiting import BenchError
 from tests.bench.workshop import workshop
 from tests.soak.load import Load, add_agents
-from tests.soak.report import Series, Trends, summary, table, trends
+from tests.soak.report import Series, Trends, read_series, summary, table, trends, write_look
 from tests.soak.samples import look
 
-MINUTES = 10.0
+MINUTES = 15.0
 SECONDS_A_SAMPLE = 2.0
 STEP_SECONDS = 0.1
 DRAIN_SECONDS = 120.0
@@ -63,10 +64,11 @@ def soak(minutes: float, seed: int) -> tuple[dict[str, Any], Series]:
         with running(shop, read_procfile(find_procfile()), VARIABLES) as fleet:
             fleet.wait(lambda: ready(fleet), seconds=READY_SECONDS, what="the fleet")
             load = Load(fleet, seed)
-            series = _watch(fleet, load, minutes * 60)
+            samples = shop.folder / "samples"
+            _watch(fleet, load, minutes * 60, samples)
             load.give_last_orders()
             fleet.wait(lambda: not _open(fleet), seconds=DRAIN_SECONDS, what="the end of all jobs")
-            return {**facts, "jobs": load.jobs, "restarts": fleet.restarts()}, series
+            return {**facts, "jobs": load.jobs, "restarts": fleet.restarts()}, read_series(samples)
 
 
 def as_json(facts: Mapping[str, Any], judged: Trends) -> dict[str, Any]:
@@ -79,19 +81,17 @@ def as_json(facts: Mapping[str, Any], judged: Trends) -> dict[str, Any]:
     return {**facts, "grows": grows, "per_hour": slopes}
 
 
-def _watch(fleet: Fleet, load: Load, seconds: float) -> Series:
-    """Load the fleet and look at it again and again."""
-    series: Series = {}
+def _watch(fleet: Fleet, load: Load, seconds: float, samples: Path) -> None:
+    """Load the fleet and look at it again and again; what was seen goes to a file, for this process is judged too."""
     began = time.monotonic()
     next_look = 0.0
-    while (now := time.monotonic() - began) < seconds:
-        load.tend(now)
-        if now >= next_look:
-            for key, value in look(fleet).items():
-                series.setdefault(key, []).append((now, value))
-            next_look = now + SECONDS_A_SAMPLE
-        fleet.rest(STEP_SECONDS)
-    return series
+    with samples.open("w") as file:
+        while (now := time.monotonic() - began) < seconds:
+            load.tend(now)
+            if now >= next_look:
+                write_look(file, now, look(fleet))
+                next_look = now + SECONDS_A_SAMPLE
+            fleet.rest(STEP_SECONDS)
 
 
 def _open(fleet: Fleet) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import IO, Any, TypeAlias
 
-from tests.soak.samples import QUANTITIES, Key
+from tests.soak.samples import QUANTITIES, Key, Look
 from tests.soak.trend import Point, Trend, judge
 
 Series: TypeAlias = dict[Key, list[Point]]
@@ -13,6 +15,21 @@ Trends: TypeAlias = Mapping[Key, Trend]
 
 HEAD = f"{'':14}{'':16}{'first':>10}{'last':>10}{'max':>10}{'per hour':>12}{'+-':>9}"
 TOO_SHORT = "too short a time to judge growth"
+
+
+def write_look(file: IO[str], at: float, seen: Look) -> None:
+    """One line; `at` in seconds since the start."""
+    file.write(json.dumps([at, [[*key, value] for key, value in seen.items()]]) + "\n")
+
+
+def read_series(path: Path) -> Series:
+    """What `write_look` has written."""
+    series: Series = {}
+    with path.open() as file:
+        for at, seen in map(json.loads, file):
+            for who, quantity, value in seen:
+                series.setdefault((who, quantity), []).append((at, value))
+    return series
 
 
 def trends(series: Series) -> Trends:

@@ -8,13 +8,17 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from tests.process_nodes import PROJECT
 from tests.soak.load import AGENTS, CHATTY, FAILING, SHAPES
-from tests.soak.report import summary, table, trends
-from tests.soak.trend import Point, Trend, fit, judge
+from tests.soak.report import read_series, summary, table, trends, write_look
+from tests.soak.samples import CONNECTIONS, MIB, QUANTITIES, warm_backends
+from tests.soak.trend import WARM_UP_SECONDS, Point, Trend, fit, judge
 
 SECONDS = 600
 EVERY = 2
@@ -65,7 +69,7 @@ def test_noise_alone_hardly_ever_counts_as_growth() -> None:
 
 def test_what_fills_up_and_then_stays_does_not_grow() -> None:
     chance = random.Random(2)
-    filling = series(lambda at: 50 + min(at, SECONDS / 2) * 0.05 + chance.gauss(0, 0.1))
+    filling = series(lambda at: 50 + min(at, SECONDS * 0.75) * 0.05 + chance.gauss(0, 0.1))
     assert not judge(filling, FLOOR).grows
 
 
@@ -80,11 +84,18 @@ def test_a_rise_that_is_certain_but_small_does_not_count() -> None:
 
 def test_one_wild_moment_neither_makes_a_leak_nor_hides_one() -> None:
     assert not judge(series(lambda at: 90.0 if 500 <= at < 510 else 50.0), FLOOR).grows
-    assert judge(series(lambda at: 90.0 if 300 <= at < 310 else 50.0 + at * 0.01), FLOOR).grows
+    assert judge(series(lambda at: 90.0 if 400 <= at < 410 else 50.0 + at * 0.01), FLOOR).grows
 
 
 def test_the_warm_up_does_not_count() -> None:
     assert not judge(series(lambda at: min(50.0, at)), FLOOR).grows
+
+
+def test_the_warm_up_takes_its_time_however_short_the_run() -> None:
+    filling = series(lambda at: min(at, WARM_UP_SECONDS) * 0.05)
+    assert judge(filling, FLOOR).per_hour == 0
+    assert judge(series(lambda at: at * 0.05), FLOOR).grows
+    assert judge(series(lambda at: at * 0.05, seconds=int(WARM_UP_SECONDS) + 30), FLOOR).per_hour is None
 
 
 def test_nothing_is_said_about_a_short_time() -> None:
@@ -97,6 +108,31 @@ def test_only_what_is_judged_can_grow_in_the_report() -> None:
     assert [line.endswith("GROWS") for line in table(judged)] == [False, True, False]
     facts = {"jobs": 1, "minutes": 1, "load_before": 0.0, "restarts": []}
     assert summary(facts, judged)[-1] == "grows: worker private"
+
+
+def test_a_new_backend_counts_as_one_more_connection_and_not_as_growth_of_a_warm_one(
+    connection: psycopg.Connection[Any],
+) -> None:
+    warm = list(warm_backends(connection, seconds=0))
+    assert warm and all(size > MIB / 4 for size in warm)
+    assert list(warm_backends(connection, seconds=3600)) == []  # this one is new
+    before = connection.execute(CONNECTIONS).fetchone()
+    with psycopg.connect(connection.info.dsn, password=connection.info.password):
+        assert connection.execute(CONNECTIONS).fetchone() != before
+        assert list(warm_backends(connection, seconds=3600)) == []
+    assert QUANTITIES["a backend"].floor < math.inf and QUANTITIES["connections"].floor < math.inf
+
+
+def test_what_was_seen_is_read_again_from_the_file(tmp_path: Path) -> None:
+    looks = [
+        (0.5, {("worker", "private"): 50.25}),
+        (2.5, {("worker", "private"): 51.0, ("redis", "keys"): 3}),
+    ]
+    with (tmp_path / "samples").open("w") as file:
+        for at, seen in looks:
+            write_look(file, at, seen)
+    found = read_series(tmp_path / "samples")
+    assert found == {("worker", "private"): [(0.5, 50.25), (2.5, 51.0)], ("redis", "keys"): [(2.5, 3)]}
 
 
 def test_the_load_has_every_agent_and_prerequisites_come_first() -> None:

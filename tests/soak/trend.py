@@ -1,6 +1,7 @@
 """Whether a quantity grows: least squares, and a rule that a busy machine does not trip.
 
-The rule. The first third of the time is the warm-up: caches fill, pools open, pages are touched. The rest is cut into
+The rule. The first third of the time, and five minutes at least, is the warm-up: caches fill, pools open, pages are
+touched, and how long that takes does not depend on how long somebody looks. The rest is cut into
 twelve equal spans, and the median of each stands for it: samples that follow each other closely are not independent,
 medians of spans nearly are, and one that was disturbed does not count. A straight line through the twelve must
 
@@ -17,6 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WARM_UP = 1 / 3  # of the time
+WARM_UP_SECONDS = (
+    300.0  # at least: a backend has met all its statements' plans after four minutes of ordinary load
+)
 SPANS = 12
 SAMPLES_A_SPAN = 3
 SIGNIFICANT_ERRORS = 5.0
@@ -78,7 +82,7 @@ def fit(points: Sequence[Point]) -> Line:
 def _spans(points: Sequence[Point]) -> list[Point] | None:
     """The medians of the spans after the warm-up; None: one of them has too few samples."""
     began, ended = points[0][0], points[-1][0]
-    warm = began + (ended - began) * WARM_UP
+    warm = max(began + (ended - began) * WARM_UP, WARM_UP_SECONDS)
     length = (ended - warm) / SPANS
     found = []
     for number in range(SPANS):
