@@ -91,7 +91,7 @@ def row(connection: psycopg.Connection[Any], job: int) -> dict[str, Any]:
     return {column.name: value for column, value in zip(cursor.description, values, strict=True)}
 
 
-def ended(connection: psycopg.Connection[Any], *jobs: int) -> list[str]:
+def ended(connection: psycopg.Connection[Any], *jobs: int, seconds: float = PATIENCE_SECONDS) -> list[str]:
     """Wait until these jobs have ended; their texts."""
 
     def texts() -> list[str] | None:
@@ -101,7 +101,7 @@ def ended(connection: psycopg.Connection[Any], *jobs: int) -> list[str]:
         ).fetchall()
         return [text for (text,) in found] if len(found) == len(jobs) else None
 
-    return list(until(texts, f"the end of jobs {jobs}"))
+    return list(until(texts, f"the end of jobs {jobs}", seconds))
 
 
 def started(connection: psycopg.Connection[Any], job: int) -> None:

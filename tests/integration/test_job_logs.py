@@ -18,7 +18,6 @@ from workers import job_log
 from workers.job_log import JobLog, JobLogs
 from workers.log_writer import PUT_SECONDS, UNWRITTEN_BYTES, LogFile, LogWriter
 from workers.orders import Abandon, Kill, SetVerbosity
-from workers.session import Session
 
 PLACE = "logs/00/00/07/000007"
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
@@ -116,14 +115,10 @@ def test_an_attempt_that_has_lost_its_job_makes_no_log(logs: JobLogs, repository
 
 
 def test_a_job_whose_verbosity_says_so_is_followed_word_for_word(logs: JobLogs, repository: Path) -> None:
-    def started(session: Session, pid: int) -> bool:
-        session.order(SetVerbosity(0x10))
-        return True
-
-    played = play("tells_input", "ask", logs=logs, started=started)
-    lines = log_of(played, repository, "tells_input")
-    assert 'sent to agent "VERBOSE 16"' in lines
-    for line in ('received: "<ask>"', '"<ask>"', 'received: "GETSPECIAL: 1"', 'sent to agent "VALUE: 1"'):
+    running = Running("tells_input", "ask", logs=logs, orders=[SetVerbosity(0x10)])
+    running.outcome()
+    lines = said(repository, "tells_input", running.pid)
+    for line in ('sent to agent "VERBOSE 16"', 'received: "GETSPECIAL: 1"', 'sent to agent "VALUE: 1"'):
         assert line in lines
     assert lines.index('received: "<ask>"') + 1 == lines.index('"<ask>"')
     assert lines[-2:] == ['received: "HEART: 1 1"', 'received: "BYE 0"']
