@@ -12,100 +12,30 @@ makes one of them wrong:
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
 from celery.app.events import Events
-from celery.backends.redis import RedisBackend
 from celery.events.dispatcher import EventDispatcher
 from kombu import Connection, Producer
-from redis import Redis
-from redis.client import Pipeline
 
+from scheduler_bridge.dispatch import counting
 from scheduler_bridge.dispatch.quiet import Quiet
 from scheduler_bridge.dispatch.transport import BROKER_ERRORS, GuardedConnection
 
-log = logging.getLogger(__name__)
-
 PUBLISH_SECONDS = 0.5
-QUIET_SECONDS = 5.0  # without events, after one that could not be sent
+EVENTLESS_SECONDS = 5.0  # after an event that could not be sent
 CONSUME_SECONDS = 5
 CHORD_SECONDS = 30 * 86_400  # longer than the longest wait of a stream
 POOL_LIMIT = 64  # >= 4 x threads; nested acquisition blocks for ever below it
 
-# Their stubs lack what is changed here.
-Dispatcher: Any = EventDispatcher
-Backend: Any = RedisBackend
-Client: Any = Redis
-
-
-class QuietPipeline(Pipeline):
-    """redis-py's, which respects the quiet of its application."""
-
-    quiet: Quiet
-
-    def execute(self, *args: Any, **options: Any) -> Any:
-        """As redis-py's. Raises BrokerSilent."""
-        with self.quiet.respected():
-            return super().execute(*args, **options)
-
-
-class QuietClient(Client):  # type: ignore[misc]  # untyped package
-    """The result backend's client, which respects the quiet of its application."""
-
-    quiet: Quiet
-
-    def execute_command(self, *args: Any, **options: Any) -> Any:
-        """As redis-py's. Raises BrokerSilent."""
-        with self.quiet.respected():
-            return super().execute_command(*args, **options)
-
-    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> QuietPipeline:
-        """As redis-py's."""
-        made = QuietPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-        made.quiet = self.quiet
-        return made
-
-
-class CountingBackend(Backend):  # type: ignore[misc]  # untyped package
-    """Redis as the counter of chord members and nothing else: no result is awaited, so none is subscribed to."""
-
-    app: BridgeCelery
-
-    def _create_client(self, **parameters: Any) -> QuietClient:
-        client = QuietClient(connection_pool=self._get_pool(**parameters))
-        client.quiet = self.app.quiet
-        return client
-
-    def on_task_call(self, producer: Any, task_id: str) -> None:
-        """Celery would subscribe to each published task's result here: two commands and a connection a task."""
-
-    def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:
-        """The same for each member of a published chord."""
-        return result
-
-    def remove_pending_result(self, result: Any) -> Any:
-        """Nothing was subscribed to."""
-        return result
-
-    def on_chord_part_return(
-        self, request: Any, state: Any, result: Any, propagate: bool | None = None, **options: Any
-    ) -> None:
-        """Count; a broker that does not answer costs the chord its body, for which the sweep stands in."""
-        try:
-            super().on_chord_part_return(request, state, result, propagate, **options)
-        except BROKER_ERRORS as error:
-            log.warning("a chord is left to the sweep: %s", error, extra={"action": "chord_lost"})
-
-    def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
-        """Celery would store a failure of the body, and call for errbacks that nobody has given."""
-        return exc
+Dispatcher: Any = EventDispatcher  # its stubs lack what is changed here
 
 
 class ImpatientDispatcher(Dispatcher):  # type: ignore[misc]  # untyped package
@@ -125,7 +55,7 @@ class ImpatientDispatcher(Dispatcher):  # type: ignore[misc]  # untyped package
         try:
             super()._publish(event, producer, routing_key, **options)
         except BROKER_ERRORS:
-            self._quiet_until = time.monotonic() + QUIET_SECONDS
+            self._quiet_until = time.monotonic() + EVENTLESS_SECONDS
 
 
 class ImpatientEvents(Events):
@@ -187,49 +117,50 @@ class BridgeCelery(Celery):
         return super().connection_for_write(url, **options)
 
 
+SETTINGS: Mapping[str, Any] = {
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "broker_connection_timeout": 2,
+    "broker_pool_limit": POOL_LIMIT,
+    "broker_channel_error_retry": True,
+    "broker_transport_options": {
+        "ack_emulation": False,
+        "priority_steps": [0],
+        "socket_connect_timeout": 2,
+        "socket_timeout": CONSUME_SECONDS,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "retry_on_timeout": False,
+    },
+    "redis_socket_timeout": PUBLISH_SECONDS,
+    "redis_socket_connect_timeout": PUBLISH_SECONDS,
+    "redis_retry_on_timeout": False,
+    "result_backend_transport_options": {"retry_policy": {"max_retries": 0}},
+    "result_chord_expires": CHORD_SECONDS,
+    "task_ignore_result": True,
+    "task_publish_retry": False,
+    "task_acks_late": False,
+    "task_serializer": "json",
+    "task_create_missing_queues": True,
+    "task_send_sent_event": False,
+    "event_serializer": "json",
+    "accept_content": ["json"],
+    "result_accept_content": ["json"],
+    "worker_consumer": "tasks.consumer:Consumer",
+    "worker_pool": "tasks.pool:WakingPool",
+    "worker_prefetch_multiplier": 1,
+    "worker_disable_prefetch": True,
+    "worker_hijack_root_logger": True,
+    "worker_redirect_stdouts": False,
+    "enable_utc": True,
+    "timezone": "UTC",
+}
+
+
 def make_application(redis: Mapping[str, Any], *, slots: int = 10, events: bool = True) -> BridgeCelery:
     """The application on this Redis (broker and result backend settings, as `redis_settings` gives them)."""
     app = BridgeCelery("scheduler_bridge", set_as_current=True)
-    backend = f"{__name__}:CountingBackend+{redis['result_backend']}"
-    app.conf.update(
-        **{**redis, "result_backend": backend},
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        broker_connection_timeout=2,
-        broker_pool_limit=POOL_LIMIT,
-        broker_transport_options={
-            "ack_emulation": False,
-            "priority_steps": [0],
-            "socket_connect_timeout": 2,
-            "socket_timeout": CONSUME_SECONDS,
-            "socket_keepalive": True,
-            "health_check_interval": 10,
-            "retry_on_timeout": False,
-        },
-        redis_socket_timeout=PUBLISH_SECONDS,
-        redis_socket_connect_timeout=PUBLISH_SECONDS,
-        redis_retry_on_timeout=False,
-        result_backend_transport_options={"retry_policy": {"max_retries": 0}},
-        result_chord_expires=CHORD_SECONDS,
-        task_ignore_result=True,
-        task_publish_retry=False,
-        task_acks_late=False,
-        task_serializer="json",
-        event_serializer="json",
-        accept_content=["json"],
-        result_accept_content=["json"],
-        task_create_missing_queues=True,
-        broker_channel_error_retry=True,
-        worker_consumer="tasks.consumer:Consumer",
-        worker_pool="tasks.pool:WakingPool",
-        worker_concurrency=slots,
-        worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,
-        worker_send_task_events=events,
-        task_send_sent_event=False,
-        worker_hijack_root_logger=True,
-        worker_redirect_stdouts=False,
-        enable_utc=True,
-        timezone="UTC",
-    )
+    backend = f"{counting.__name__}:{counting.CountingBackend.__name__}+{redis['result_backend']}"
+    changing = {"result_backend": backend, "worker_concurrency": slots, "worker_send_task_events": events}
+    app.conf.update(deepcopy({**SETTINGS, **redis, **changing}))
     return app
