@@ -39,7 +39,8 @@ class Sweep:
     def _run(self, turn_seconds: float) -> bool:
         if not self._store.sweep_turn(turn_seconds):
             return False
-        for job in self._store.sweep(self._interval_seconds):
+        every_seconds = max(self._interval_seconds, turn_seconds / 2)
+        for job in self._store.sweep(self._interval_seconds, every_seconds):
             log.warning(
                 "job %d: its lease expired, it is free again", job, extra={"action": "reclaimed", "job": job}
             )

@@ -142,7 +142,6 @@ class Leases:
         attempts = [Held(entry.work.job, entry.work.epoch, entry.session.items) for entry in due]
         try:
             held = self._store.renew(self._worker, attempts)
-            self._keep_output(entries, now)
         except AWAY as error:
             log_away(error, "leases were not renewed: ")
             return
@@ -152,6 +151,7 @@ class Leases:
                 entry.items = attempt.items
                 entry.obey(held[attempt.job])
         self._give_up([entry for entry in due if entry.work.job not in held and self._is_running(entry)])
+        self._keep_output(entries, now)
 
     def keep_log_paths(self) -> None:
         """Tell the rows of logs that have begun."""
@@ -196,8 +196,12 @@ class Leases:
         ]
         for entry in chatty:
             entry.output_version, entry.output_at = entry.session.output_version, now
-        if chatty:
+        if not chatty:
+            return
+        try:
             self._store.keep_output({(e.work.job, e.work.epoch): e.session.output() for e in chatty})
+        except AWAY as error:
+            log_away(error, "output was not kept: ")
 
     def _kill(self, entry: _Entry, text: str) -> None:
         if not self._is_let_go(entry):

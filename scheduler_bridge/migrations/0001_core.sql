@@ -169,6 +169,7 @@ create table progress (
     foreign_slice int not null default 0,          -- jq_pk up to which the running round of slices has looked
     foreign_left int not null default 0,           -- slices to go until a round has passed since the latest change ...
     foreign_changes bigint not null default -1,    -- ... which made jobqueue's count of rows written this one
+    foreign_round_at timestamptz not null default '-infinity',  -- when the latest round began, whyever
     mirror_slice int not null default 0,
     swept_at timestamptz not null default '-infinity',
     reloads int not null default 0                 -- how often the configuration was to be read again

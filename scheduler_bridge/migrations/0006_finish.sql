@@ -74,7 +74,7 @@ begin
         jq_endtext = case p_ending when 'completed' then 'Completed' else 'Failed' end,
         jq_schedinfo = null, jq_itemsprocessed = p_items
     where q.jq_pk = p_job and q.jq_endtime is null;
-    if found and p_ending = 'lost' then
+    if found and (p_ending = 'lost' or (p_ending = 'failed' and counted_attempts(p_job) > 1)) then
         update attempt a set reason = a.reason || '; given up after ' || counted_attempts(p_job) || ' attempts'
         where a.job = p_job and a.epoch = p_epoch;
     end if;

@@ -111,8 +111,7 @@ begin
 end
 $$;
 
--- Those of these open jobs about which the foreign tables, the configuration or the clock may say something else than the
--- mirror does. Most of the time there are none, and then this is all that a slice costs. Each table is read once, by one
+-- Those of these open jobs about which the foreign tables or the configuration may say something else than the mirror does. Most of the time there are none, and then this is all that a slice costs. Each table is read once, by one
 -- scan for all jobs: a lookup a job costs three times as much.
 create function suspects(p_jobs int[]) returns int[]
 language plpgsql stable set search_path from current set enable_nestloop = off as $$
@@ -139,7 +138,6 @@ begin
                 o.priority is distinct from j.priority
                 or (o.worker is null and (
                     own.job is null or t.name is null or (o.host is not null and h.name is null)
-                    or (o.ready and o.obstacle is not null and o.refused_at < now() - interval '10 seconds')
                     or (not o.ready and o.job not in (select tie.job from tie))
                 ))
             )
@@ -155,8 +153,41 @@ begin
 end
 $$;
 
--- How many rows have ever been written to jobqueue, as PostgreSQL counts them: told within 10 s of the commit. Null where
--- that cannot be relied on: counting is off, or the version may keep an idle session's counts to itself.
+-- Those of these open jobs whose obstacle may have gone since they were refused. What holds up an agent type or a host holds
+-- up all that ask for the same: one of them is asked about, whatever their number.
+create function unparked(p_jobs int[]) returns int[]
+language plpgsql stable set search_path from current as $$
+declare
+    v_shared text[] := '{no_host,broken_type,exclusive_runs,exclusive_waits,type_off,type_full}';
+begin
+    return (
+        with parked as materialized (
+            select o.job, o.agent_type, o.host, o.obstacle, o.not_before from open_job o
+            where o.job = any (p_jobs) and o.worker is null and o.ready and o.obstacle is not null
+              and o.refused_at < now() - interval '10 seconds'
+        ), still as materialized (
+            select g.agent_type, g.host, g.obstacle
+            from (
+                select p.agent_type, p.host, p.obstacle, min(p.job) as job
+                from parked p where p.obstacle = any (v_shared) group by 1, 2, 3
+            ) g
+            where (select b.kind from obstacle(g.job, null) b) = any (v_shared)
+        )
+        select coalesce(array_agg(p.job), '{}')
+        from parked p
+        where not exists (
+            select from still s where (s.agent_type, s.obstacle) = (p.agent_type, p.obstacle) and s.host is not distinct from p.host
+        ) and not (p.obstacle = 'backoff' and p.not_before > now()) and not (
+            p.obstacle = 'paused'
+            and exists (select from jobqueue q where q.jq_pk = p.job and q.jq_starttime >= '9999-12-31' and q.jq_endtime is null)
+        )
+    );
+end
+$$;
+
+-- How many rows have ever been written to jobqueue, as PostgreSQL counts them: told some seconds after the commit, when the
+-- session rests or the next second has begun. Null where that cannot be relied on: counting is off, or the version may
+-- keep an idle session's counts to itself.
 create function jobqueue_changes() returns bigint
 language plpgsql stable set search_path from current as $$
 begin
@@ -169,8 +200,9 @@ $$;
 
 -- Looks at one slice of jobqueue and one slice of the mirror for what no event told: rows that were missed or opened again,
 -- rows that somebody else has ended, deleted, un-paused or given dependencies, a changed priority. A round takes at most
--- p_slices calls, whatever the size of the tables; jobqueue, which holds the history, is left alone once a round has passed
--- since the latest change of it. Returns the jobs to `settle` next, in a transaction of its own.
+-- p_slices calls and one, whatever the size of the tables; jobqueue, which holds the history, is left alone once a round has
+-- passed since the latest change of it, but for one round in ten minutes: counters are lost in a crash, and a session may be
+-- told to count nothing. Returns the jobs to `settle` next, in a transaction of its own.
 create function look_at_slice(p_slices int) returns int[]
 language plpgsql set search_path from current as $$
 declare
@@ -181,8 +213,9 @@ declare
 begin
     perform set_config('synchronous_commit', 'off', true);  -- what a crash takes with it is looked at again
     select * into v from progress for update;
-    if v_changes is distinct from v.foreign_changes or v_changes is null then
-        v.foreign_left := p_slices;
+    if v_changes is distinct from v.foreign_changes or v_changes is null or v.foreign_round_at < now() - interval '10 minutes' then
+        v.foreign_left := p_slices + 1;  -- one more, since a round may begin within a slice
+        v.foreign_round_at := now();
     end if;
     if v.foreign_left > 0 then
         select coalesce(max(jq_pk), 0) into v_max from jobqueue;
@@ -196,9 +229,14 @@ begin
         limit (select greatest(200, count(*) / p_slices + 1) from open_job)
     );
     update progress set
-        foreign_slice = v.foreign_slice, foreign_left = v.foreign_left, foreign_changes = coalesce(v_changes, -1),
+        foreign_slice = v.foreign_slice, foreign_left = v.foreign_left, foreign_round_at = v.foreign_round_at,
+        foreign_changes = coalesce(v_changes, -1),
         mirror_slice = coalesce((select v_jobs[cardinality(v_jobs)] where v_jobs[cardinality(v_jobs)] < (select max(job) from open_job)), 0);
-    v_jobs := suspects(v_jobs);
+    insert into stream (stream)  -- should one ever be missing, its jobs would never be planned
+    select distinct o.stream from open_job o
+    where o.job = any (v_jobs) and not exists (select from stream s where s.stream = o.stream)
+    on conflict do nothing;
+    v_jobs := suspects(v_jobs) || unparked(v_jobs);
     return case when v_jobs = '{}' then '{}' else compare(v_jobs) end;
 end
 $$;

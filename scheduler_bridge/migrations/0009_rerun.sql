@@ -5,6 +5,7 @@ language plpgsql set search_path from current as $$
 declare
     v_jobs int[];
 begin
+    perform from progress for update;  -- as whoever mirrors: nobody closes a stream meanwhile
     perform pg_advisory_xact_lock(7319, 0);  -- as `mirror`, which follows
     with recursive failed (job) as (
         select q.jq_pk from jobqueue q where q.jq_job_fk = p_stream and q.jq_endtime is not null and q.jq_end_bits >= 2

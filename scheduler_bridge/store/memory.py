@@ -266,7 +266,7 @@ class MemoryStore:
         return mine
 
     @_alone
-    def sweep(self, hint_seconds: float) -> list[int]:
+    def sweep(self, hint_seconds: float, every_seconds: float | None = None) -> list[int]:
         reclaimed = reclaim(self._state)
         self._state.mirror()
         compare(self._state)

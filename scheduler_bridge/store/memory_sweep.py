@@ -53,8 +53,9 @@ def _end_row(state: MemoryState, attempt: Attempt, outcome: Outcome) -> None:
         row.end, row.schedinfo, row.items = state.now(), None, outcome.items
         row.bits |= 1 if completed else FAILED_BITS
         row.endtext = "Completed" if completed else "Failed"
-        if outcome.ending is Ending.LOST:
-            attempt.reason += f"; given up after {len(_failed_or_lost(state, job))} attempts"
+        attempts = len(_failed_or_lost(state, job))
+        if outcome.ending is Ending.LOST or (outcome.ending is Ending.FAILED and attempts > 1):
+            attempt.reason += f"; given up after {attempts} attempts"
     state.open.pop(job, None)
     if row and row.failed:
         state.fail_dependents(job)

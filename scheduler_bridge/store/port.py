@@ -158,5 +158,8 @@ class JobStore(Protocol):
     def sweep_turn(self, interval_seconds: float) -> bool:
         """Take the turn for a sweep; False when one ran less than half an interval ago."""
 
-    def sweep(self, hint_seconds: float) -> list[int]:
-        """One pass over what no event told; the jobs taken back from dead workers."""
+    def sweep(self, hint_seconds: float, every_seconds: float | None = None) -> list[int]:
+        """One pass over what no event told; the jobs taken back from dead workers.
+
+        A pass may look at a part of the rows; so many seconds pass between two of them (None: `hint_seconds`).
+        """

@@ -230,9 +230,9 @@ class PostgresStore:
     def sweep_turn(self, interval_seconds: float) -> bool:
         return bool(self._value("sweep_turn", interval=interval_seconds))
 
-    def sweep(self, hint_seconds: float) -> list[int]:
+    def sweep(self, hint_seconds: float, every_seconds: float | None = None) -> list[int]:
         reclaimed = self.reclaim()
-        slices = max(1, int(ROUND_SECONDS / max(hint_seconds, 1)))
+        slices = max(1, int(ROUND_SECONDS / max(every_seconds or hint_seconds, 1)))
         self._rows("settle", jobs=self._value("look_at_slice", slices=slices))
         self._rows("end_backoffs")
         self._rows("withdraw_lost_hints", after=hint_seconds)

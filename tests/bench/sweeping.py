@@ -33,7 +33,7 @@ JOBS_A_STREAM = 100
 SLOTS = 10
 INTERVAL_SECONDS = 5.0  # between two sweeps by default: it cuts the slices
 LEASE_SECONDS = 3600  # of the jobs that run: none ends meanwhile
-PASSES_A_RUN = 15  # more than the eleven of a round of slices
+PASSES_A_RUN = 15  # more than the ten of a round of slices
 OWNER = "bench"
 WORKER = "worker@bench"
 

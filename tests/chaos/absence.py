@@ -43,14 +43,14 @@ class Absences:
     """Kept while faults are carried out."""
 
     def __init__(self) -> None:
-        self._lasting: dict[str, Absence] = {}
-        self._dead: set[str] = set()  # those of them that end with a new worker's report
+        self._stopped: dict[str, Absence] = {}  # until they are continued
+        self._dead: dict[str, Absence] = {}  # until a new worker has reported
         self._over: list[Absence] = []
 
     @property
     def all(self) -> tuple[Absence, ...]:
         """Those that are over, and those that are not."""
-        return (*self._over, *self._lasting.values())
+        return (*self._over, *self._stopped.values(), *self._dead.values())
 
     @property
     def dead(self) -> Collection[str]:
@@ -58,29 +58,27 @@ class Absences:
         return frozenset(self._dead)
 
     def stop(self, host: str) -> None:
-        """Its worker is about to be stopped; perhaps before it could do anything after the last time."""
-        now = time.time()
-        just_over = next((one for one in self._over if one.host == host and one.until > now), None)
-        if just_over:
-            self._over.remove(just_over)
-        since = just_over.since if just_over else now
-        self._lasting.setdefault(host, Absence(host, since))
+        """Its worker is about to be stopped, perhaps a new one of which nothing has been seen yet."""
+        self._stopped.setdefault(host, Absence(host, self._since(host)))
 
     def go_on(self, host: str) -> None:
-        """Its worker has been continued, if it was not dead meanwhile."""
-        if host in self._lasting and host not in self._dead:
-            self._end(host, ENDING_SECONDS)
+        """Its worker has been continued, if it was not killed meanwhile."""
+        if stopped := self._stopped.pop(host, None):
+            self._over.append(replace(stopped, until=time.time() + ENDING_SECONDS))
 
     def kill(self, host: str) -> None:
         """Its worker is about to be killed."""
-        self.stop(host)
-        self._dead.add(host)
+        since = self._since(host)
+        self._stopped.pop(host, None)  # the next one is another process
+        self._dead.setdefault(host, Absence(host, since))
 
     def report(self, host: str) -> None:
         """Its next worker has been seen in the database."""
-        if host in self._dead:
-            self._dead.discard(host)
-            self._end(host, 0.0)
+        if dead := self._dead.pop(host, None):
+            self._over.append(replace(dead, until=time.time()))
 
-    def _end(self, host: str, seconds: float) -> None:
-        self._over.append(replace(self._lasting.pop(host), until=time.time() + seconds))
+    def _since(self, host: str) -> float:
+        """Since when nobody on a host could do anything, if that begins or goes on now."""
+        now = time.time()
+        lasting = [one.since for one in self.all if one.host == host and one.until > now]
+        return min(lasting, default=now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from scheduler_bridge.model.jobs import Ending, Outcome, Work
 from scheduler_bridge.store.postgres import PostgresStore
 from tests.builders import a_job, a_stream, insert
 from tests.contract.steps import COMPLETED, FAILED, plan
+from tests.integration.fleet import until
 
 Connection = psycopg.Connection[Any]
 TWICE = Retry(2, frozenset({Ending.FAILED}))
@@ -106,3 +108,37 @@ def test_a_killed_job_whose_agent_is_still_being_ended_is_left_out(
     assert store.finish(work, Outcome(Ending.LOST, reason="the claim is gone"))
     assert rerun(connection, stream.stream) >= 1
     assert states(connection, work.job) == [(None, 0, True)]
+
+
+@pytest.mark.parametrize("rerun_first", [True, False])
+def test_a_stream_that_is_closed_while_it_is_run_again_is_planned(
+    store: PostgresStore, connection: Connection, database: str, rerun_first: bool
+) -> None:
+    stream = insert(connection, a_stream(a_job("unpack")))
+    plan(store)
+    attempt(store, stream["unpack"], FAILED)
+    connection.execute("update scheduler_bridge.open_job set not_before = null, obstacle = null")
+    attempt(store, stream["unpack"], FAILED)
+    connection.execute("update scheduler_bridge.stream set leased_until = '-infinity'")
+    acts = [
+        "select scheduler_bridge.rerun_failed(%s)",
+        "select scheduler_bridge.close_streams() where %s > 0",
+    ]
+    with (
+        psycopg.connect(database) as one,
+        psycopg.connect(database) as other,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        first, second = acts if rerun_first else reversed(acts)
+        one.execute(first.encode(), [stream.stream])
+        waiting = thread.submit(other.execute, second.encode(), [stream.stream])
+        until(lambda: is_blocked(connection, other) or waiting.done(), "the second to wait for the first")
+        one.commit()
+        waiting.result()
+        other.commit()
+    assert plan(store) == [[stream["unpack"]]]
+
+
+def is_blocked(connection: Connection, other: Connection) -> bool:
+    row = connection.execute("select pg_blocking_pids(%s) <> '{}'", [other.info.backend_pid]).fetchone()
+    return row == (True,)

@@ -55,6 +55,52 @@ def test_a_row_that_was_opened_again_is_found_in_one_round(
     assert connection.execute(OPEN).fetchall() == [(again,)]
 
 
+def test_a_row_is_found_although_the_table_has_grown_in_the_middle_of_a_round(
+    store: PostgresStore, connection: Connection
+) -> None:
+    insert(connection, a_stream(*[a_job("quick", name=f"q{n}") for n in range(89)]))
+    connection.execute("update jobqueue set jq_endtime = now(), jq_end_bits = 1")
+    quiet(store, connection)
+    store.sweep(SECONDS)
+    for row in (47, 3, 80):
+        insert(connection, a_stream(*[a_job("quick", name=f"q{n}") for n in range(9)]))
+        connection.execute("update jobqueue set jq_endtime = now(), jq_end_bits = 1")
+        end(connection)
+        for _ in range(4):
+            store.sweep(SECONDS)
+        connection.execute("update jobqueue set jq_endtime = null, jq_end_bits = 0 where jq_pk = %s", [row])
+        quiet(store, connection)
+        assert (row,) in connection.execute(OPEN).fetchall()
+
+
+def test_what_no_counter_tells_is_found_within_ten_minutes(
+    store: PostgresStore, connection: Connection
+) -> None:
+    again = insert(connection, a_stream(a_job("quick")))["quick"]
+    connection.execute("update jobqueue set jq_endtime = now(), jq_end_bits = 1")
+    quiet(store, connection)
+    connection.execute("set track_counts = off")
+    connection.execute("update jobqueue set jq_endtime = null, jq_end_bits = 0")
+    connection.execute("set track_counts = on")
+    for _ in range(20):
+        store.sweep(SECONDS)
+    assert connection.execute(OPEN).fetchall() == []
+    connection.execute(
+        "update scheduler_bridge.progress set foreign_round_at = foreign_round_at - interval '10 minutes'"
+    )
+    quiet(store, connection)
+    assert connection.execute(OPEN).fetchall() == [(again,)]
+
+
+def test_a_job_whose_stream_is_missing_is_planned_again(store: PostgresStore, connection: Connection) -> None:
+    job = insert(connection, a_stream(a_job("quick")))["quick"]
+    store.observe()
+    connection.execute("delete from scheduler_bridge.stream")
+    quiet(store, connection)
+    (stream,) = store.lease_streams("one")
+    assert [row.job for row in store.stream_rows(stream).jobs] == [job]
+
+
 def test_a_history_in_which_nothing_changes_is_not_read(store: PostgresStore, connection: Connection) -> None:
     insert(connection, a_stream(a_job("quick")))
     quiet(store, connection)
@@ -78,5 +124,5 @@ def test_where_changes_are_not_counted_every_sweep_reads_a_slice(
     blind = PostgresStore(database)
     for _ in range(2):
         blind.sweep(SECONDS)
-        assert connection.execute(LEFT).fetchone() == (8,)
+        assert connection.execute(LEFT).fetchone() == (9,)
     blind.close()
