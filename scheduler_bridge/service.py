@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 
 import psycopg
-from psycopg_pool import PoolTimeout
 
 from scheduler_bridge.bridge import Bridge
 from scheduler_bridge.store.listener import Listener
@@ -17,6 +16,15 @@ from scheduler_bridge.sweep import Sweep
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 1.0
+# What a server says while it stops, crashes and starts: admin_shutdown, crash_shutdown, cannot_connect_now.
+STOPPING_STATES = ("57P01", "57P02", "57P03")
+CONNECTION_STATES = "08"
+
+
+def is_outage(error: psycopg.OperationalError) -> bool:
+    """Whether the server was away. A deadlock or a cancelled statement is the answer of one that is there."""
+    state = error.sqlstate  # None: of libpq, or of a pool that has found no connection in time
+    return state is None or state.startswith(CONNECTION_STATES) or state in STOPPING_STATES
 
 
 class Calm:
@@ -54,15 +62,15 @@ class BridgeService:
         listener: Listener,
         *,
         interval_seconds: float,
-        patience_seconds: float = 0.0,
+        calm: Calm | None = None,
         beside: Callable[[], None] = lambda: None,
     ) -> None:
-        """`patience_seconds`: after an outage, until leases are taken back."""
+        """`calm`: how long after an outage leases are taken back, at once without it."""
         self._bridge = bridge
         self._sweep = sweep
         self._listener = listener
         self._interval_seconds = interval_seconds
-        self._calm = Calm(patience_seconds)
+        self._calm = calm or Calm(0.0)
         self._beside = beside
 
     def run(self, stopping: threading.Event) -> None:
@@ -74,7 +82,12 @@ class BridgeService:
                     self._sweep.run_if_overdue()
                 self._beside()
                 self._listener.wait(self._interval_seconds)
-            except (psycopg.OperationalError, PoolTimeout) as error:
-                log.warning("the database cannot be reached: %s", error, extra={"action": "database_away"})
-                self._calm.disturbed()
+            except psycopg.OperationalError as error:
+                if is_outage(error):
+                    log.warning(
+                        "the database cannot be reached: %s", error, extra={"action": "database_away"}
+                    )
+                    self._calm.disturbed()
+                else:
+                    log.warning("tried again in a moment: %s", error, extra={"action": "database_refused"})
                 stopping.wait(RECONNECT_SECONDS)

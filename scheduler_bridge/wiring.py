@@ -95,11 +95,12 @@ def look_at_database(settings: Settings) -> None:
         raise SettingsError(f"the database cannot be used: {' '.join(str(error).split())}") from error
 
 
-def await_database(look: Callable[[], object], pause: Callable[[float], object]) -> None:
+def await_database(look: Callable[[], object], pause: Callable[[float], object]) -> bool:
     """Repeat `look` until it reaches the database; `pause(seconds)` between two attempts may raise to end the waiting.
 
-    Says once for each reason what it waits for, and once that it need not wait any more. Raises SettingsError where the
-    database refuses us for good, and whatever else `look` raises but psycopg.OperationalError.
+    Says once for each reason what it waits for, and once that it need not wait any more; returns whether it had to.
+    Raises SettingsError where the database refuses us for good, and whatever else `look` raises but
+    psycopg.OperationalError.
     """
     told: set[str] = set()
     while True:
@@ -117,6 +118,7 @@ def await_database(look: Callable[[], object], pause: Callable[[float], object])
         pause(LOOK_SECONDS)
     if told:
         log.info("the database can be reached", extra={"action": "database_back"})
+    return bool(told)
 
 
 def database_url(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,9 @@ from scheduler_bridge import wiring
 from scheduler_bridge.dispatch.application import make_application
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING
 from scheduler_bridge.errors import BridgeError, SettingsError
+from scheduler_bridge.model.lease import RENEWALS_PER_LEASE
 from scheduler_bridge.redis_url import redis_settings
+from scheduler_bridge.service import Calm
 from scheduler_bridge.wiring import look_at_database, read_settings, redis_url
 from tasks.agenda import agenda
 
@@ -44,6 +46,8 @@ with one_line():
 app.conf.include = ["tasks.jobs", "tasks.housekeeping", "tasks.consuming"]
 app.conf.beat_schedule = agenda(settings.sweep_seconds)
 app.conf.beat_max_loop_interval = settings.sweep_seconds
+app.conf.beat_scheduler = "tasks.beat:Scheduler"
+calm = Calm(settings.lease_seconds / RENEWALS_PER_LEASE)
 
 
 @celeryd_after_setup.connect
@@ -67,8 +71,11 @@ def refuse_no_configuration(sender: Any, **_: Any) -> None:
 @beat_init.connect
 def refuse_another_schema(**_: Any) -> None:
     """End with one line when the database is not at this version; whoever needs it waits for one that is away."""
-    with one_line(), suppress(psycopg.OperationalError):
-        look_at_database(settings)
+    with one_line():
+        try:
+            look_at_database(settings)
+        except psycopg.OperationalError:
+            calm.disturbed()  # the first sweep comes when there is a database: also after an outage
 
 
 def await_database() -> None:

@@ -24,14 +24,14 @@ from scheduler_bridge.dispatch.routes import (
 from scheduler_bridge.dispatch.transport import BROKER_ERRORS
 from scheduler_bridge.mail.outbox import Postman
 from scheduler_bridge.mail.postgres_outbox import PostgresOutbox
-from scheduler_bridge.model.lease import RENEWALS_PER_LEASE
-from scheduler_bridge.service import Calm
+from scheduler_bridge.service import is_outage
 from scheduler_bridge.wiring import Parts, build, look_at_database
 from tasks.agenda import AUDIT_SECONDS
-from tasks.app import app, configuration, is_housekeeping, settings
+from tasks.app import app, calm, configuration, is_housekeeping, settings
 from tasks.messages import GUARDED
 from tasks.under_way import AWAY, UnderWay, leave, log_away
 
+LET_RENEW = "the database has just come back: leases may still be renewed"
 MAIL_EXPIRES_SECONDS = 60  # an order to send them that nobody has taken by then is given again
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,6 @@ under_way = UnderWay()
 
 mailing = threading.Lock()
 watch = Watch(interval_seconds=AUDIT_SECONDS)
-calm = Calm(settings.lease_seconds / RENEWALS_PER_LEASE)
 
 
 @cache
@@ -91,13 +90,17 @@ def sweep() -> str:
             if calm.away:
                 look_at_database(settings)  # fails at once where a pool would wait
             if not calm.answered():
-                return "the database has just come back: leases may still be renewed"
+                log.info("no sweep: %s", LET_RENEW, extra={"action": "database_back"})
+                return LET_RENEW
             if not parts().sweep.run():
                 return "another sweep has just been"
             if outbox().is_due():
                 send_mails.apply_async(expires=MAIL_EXPIRES_SECONDS, shadow="send_mails")
             return "swept"
         except AWAY as error:
+            if not is_outage(error):
+                log.warning("the sweep is given up: %s", error, extra={"action": "sweep"})
+                return "given up"
             watch.disturbed()
             calm.disturbed()
             return log_away(error, "no sweep: ")

@@ -99,7 +99,10 @@ class Session:
 
     def _turn(self) -> None:
         conduct = self._conduct
-        arrival = self._channel.wait(conduct.timing.seconds_left(time.monotonic()))
+        began = time.monotonic()
+        longest = conduct.timing.longest_wait(began)
+        arrival = self._channel.wait(longest)
+        conduct.timing.has_waited(time.monotonic() - began, longest)
         if arrival.data:
             self._hear(arrival.data)
         if arrival.end_of_output:

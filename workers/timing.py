@@ -22,6 +22,10 @@ class Timers:
     working_seconds: float = math.inf  # from the first OK to the end of its work; jobs may take days
 
 
+LOOKS = 20  # while the shortest of an agent's times passes, to see whether we run at all
+SHORTEST_LOOK_SECONDS = 0.5
+
+
 class Phase(Enum):
     """What the session waits for."""
 
@@ -45,6 +49,8 @@ class Timing:
             now=now,
         )
         self._paused_at: float | None = None
+        shortest = min(timers.death_seconds, timers.ready_seconds)
+        self._look_seconds = max(SHORTEST_LOOK_SECONDS, shortest / LOOKS)
         self.enter(Phase.STARTING, now)
 
     @property
@@ -84,6 +90,21 @@ class Timing:
             return math.inf
         look_at = self.watch.look_at() if self.phase is Phase.WORKING else math.inf
         return min(look_at, self._ends_at) - now
+
+    def longest_wait(self, now: float) -> float:
+        """As `seconds_left`, but not so long that it could not be told afterwards whether this process ran."""
+        left = self.seconds_left(now)
+        return left if left == math.inf else min(left, self._look_seconds)
+
+    def has_waited(self, seconds: float, longest: float) -> None:
+        """A wait of `longest` has taken so many seconds: what is too much does not count.
+
+        This process was stopped meanwhile, or its machine was, most likely with the agent, which is no silence of it.
+        """
+        late = seconds - max(0.0, longest)
+        if late > self._look_seconds:
+            self._ends_at += late
+            self.watch.put_off(late)
 
     def _longest(self, phase: Phase) -> float:
         match phase:

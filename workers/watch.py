@@ -29,6 +29,11 @@ class Watch:
         self._intervals_without_progress = 0
         self._alive = False
 
+    def put_off(self, seconds: float) -> None:
+        """So long nobody could hear the agent, who perhaps could say nothing either."""
+        self._heard_at += seconds
+        self._interval_ends += seconds
+
     def enable(self, enabled: bool, now: float) -> None:
         """NOKILL switches it off."""
         if enabled and not self._enabled:

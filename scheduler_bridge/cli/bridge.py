@@ -7,32 +7,28 @@ import logging
 import select
 import signal
 import socket
-import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Event
-from types import FrameType
 
 import click
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from scheduler_bridge.cli.context import Options, pass_options, require_queue
+from scheduler_bridge.cli.context import Options, pass_options
+from scheduler_bridge.cli.waiting import await_queue, end_when_told, log_to_stderr
 from scheduler_bridge.command_port.serving import CommandService
 from scheduler_bridge.dispatch.application import BridgeCelery, make_application
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.model.lease import RENEWALS_PER_LEASE
 from scheduler_bridge.redis_url import redis_settings
-from scheduler_bridge.service import BridgeService
+from scheduler_bridge.service import BridgeService, Calm
 from scheduler_bridge.settings import Settings
 from scheduler_bridge.store.listener import Listener
 from scheduler_bridge.wiring import (
-    CONNECT_SECONDS,
     Parts,
-    await_database,
     build,
     database_url,
     owner_name,
@@ -97,7 +93,8 @@ def bridge(options: Options) -> None:
     ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
     redis = redis_settings(redis_url(settings), settings.redis_verify, ca_file)
     app = make_application(redis, slots=settings.slots, events=settings.events)
-    parts = parts_once_there(url, settings, app)
+    end_when_told("bridge")
+    parts, calm = parts_once_there(url, settings, app)
     listener = WakingListener(url)
     owner = owner_name("bridge", settings.host)
     commands = CommandService(
@@ -108,7 +105,7 @@ def bridge(options: Options) -> None:
         parts.sweep,
         listener,
         interval_seconds=settings.sweep_seconds,
-        patience_seconds=settings.lease_seconds / RENEWALS_PER_LEASE,
+        calm=calm,
         beside=commands.tend,
     )
     commands.begin()
@@ -121,23 +118,19 @@ def bridge(options: Options) -> None:
     log.info("bridge stopped.", extra={"action": "stopped"})
 
 
-def parts_once_there(url: str, settings: Settings, app: BridgeCelery) -> Parts:
-    """Store and publisher, once there is a database; SIGTERM and Ctrl-C end the process at once. Raises BridgeError."""
+def parts_once_there(url: str, settings: Settings, app: BridgeCelery) -> tuple[Parts, Calm]:
+    """Store and publisher, once there is a database; a wait for it was an outage for all others too.
 
-    def end(number: int, frame: FrameType | None) -> None:
-        log.info("bridge stopped.", extra={"action": "stopped"})
-        sys.exit()
-
-    def look() -> None:
-        with psycopg.connect(url, connect_timeout=CONNECT_SECONDS) as connection:
-            require_queue(connection)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    Raises BridgeError.
+    """
+    calm = Calm(settings.lease_seconds / RENEWALS_PER_LEASE)
     while True:
-        await_database(look, time.sleep)
-        with suppress(psycopg.OperationalError, PoolTimeout):  # gone again
-            return build(settings, app, "bridge")
+        if await_queue(url):
+            calm.disturbed()
+        try:
+            return build(settings, app, "bridge"), calm
+        except (psycopg.OperationalError, PoolTimeout):  # gone again
+            calm.disturbed()
 
 
 def run_until_signalled(
@@ -164,14 +157,3 @@ def run_until_signalled(
         stopping.set()
         wake()
     running.result()
-
-
-def log_to_stderr() -> None:
-    """Plain lines; whoever collects them adds what else is wanted."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("psycopg.pool").setLevel(
-        logging.ERROR
-    )  # whoever wants a connection says that there is none
-    logging.captureWarnings(True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from scheduler_bridge.cli.context import Options, connected, pass_options, require_queue
+from scheduler_bridge.cli.waiting import log_to_stderr, once_there
 from scheduler_bridge.migrate import check_schema, install_trigger, migrate, remove_trigger
 from scheduler_bridge.migrate import create_queue as make_queue
 from scheduler_bridge.store.pruning import prune_history
@@ -15,8 +18,9 @@ MOST_DAYS = 36_500  # a database cannot count back for ever
 
 @click.command("migrate")
 @click.option("--create-queue", is_flag=True, help="Also make the tables job, jobqueue and jobdepends.")
+@click.option("--wait", is_flag=True, help="Wait for a database that is away.")
 @pass_options
-def migrate_database(options: Options, create_queue: bool) -> None:
+def migrate_database(options: Options, create_queue: bool, wait: bool) -> None:
     """Create or upgrade our own schema.
 
     No table of FOSSology is touched. Any number of processes may migrate at once.
@@ -24,14 +28,25 @@ def migrate_database(options: Options, create_queue: bool) -> None:
     \b
     Example: scheduler-bridge migrate
              scheduler-bridge migrate --create-queue     a database without FOSSology
+             scheduler-bridge migrate --wait             before the processes of a machine that boots
     """
     url = database_url(options.settings()[0])
+    work = partial(_migrated, url, create_queue)
+    if wait:
+        log_to_stderr()
+        applied = once_there(url, work)
+    else:
+        applied = work()
+    click.echo(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
+
+
+def _migrated(url: str, create_queue: bool) -> list[str]:
+    """The names of the files applied now; safe to repeat. Raises SchemaError where there is no queue."""
     if create_queue:
         make_queue(url)
     with connected(url) as connection:
         require_queue(connection)
-    applied = migrate(url)
-    click.echo(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
+    return migrate(url)
 
 
 @click.command("install-trigger")

@@ -7,6 +7,7 @@ import os
 import click
 
 from scheduler_bridge.cli.context import Options, connected, pass_options, require_queue
+from scheduler_bridge.cli.waiting import await_queue, end_when_told, log_to_stderr
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.settings import Settings
@@ -24,23 +25,31 @@ def up(options: Options) -> None:
     What ends is started again, until Ctrl-C. Without DATABASE_URL or REDIS_URL, PostgreSQL and
     Valkey are started too; their data is kept in the
     state folder (SCHEDULER_BRIDGE_STATE). Without a configuration folder, the shipped agents are used.
+    A database that was named and is away is waited for.
 
     \b
     Example: scheduler-bridge up
     """
-    settings, configuration = local_settings(options)
+    settings, configuration = local_settings(options, wait=True)
     environment = local_environment(settings)
     grace = local_grace(settings)
     status = run_all(configuration.folder, settings.state_folder, environment, grace_seconds=grace)
     click.get_current_context().exit(status)
 
 
-def local_settings(options: Options) -> tuple[Settings, Configuration]:
-    """Settings for a fleet on this machine; a database that was named has the queue. Raises BridgeError."""
+def local_settings(options: Options, *, wait: bool = False) -> tuple[Settings, Configuration]:
+    """Settings for a fleet on this machine; a database that was named has the queue. Raises BridgeError.
+
+    `wait`: until that database can be reached; SIGTERM and Ctrl-C then end the process at once.
+    """
     settings, configuration = options.with_demonstration().settings()
     if configuration is None:
         raise SettingsError("no configuration folder: set SCHEDULER_BRIDGE_CONFIG, or use --config")
-    if settings.database_url:
+    if settings.database_url and wait:
+        log_to_stderr()
+        end_when_told("up")
+        await_queue(settings.database_url)
+    elif settings.database_url:
         with connected(settings.database_url) as connection:
             require_queue(connection)
     return settings, configuration

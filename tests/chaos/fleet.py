@@ -44,7 +44,7 @@ OWN_NAMES = (
     "CHAOS_",
 )
 WORKER = ("celery", "-A", "tasks", "worker", "--loglevel=INFO", "--without-gossip", "--without-mingle", "-n")
-BEAT = ("celery", "-A", "tasks", "beat", "-S", "celery.beat.Scheduler", "--loglevel=INFO", "--pidfile=")
+BEAT = ("celery", "-A", "tasks", "beat", "--loglevel=INFO", "--pidfile=")
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "bridge1": ("scheduler_bridge", "bridge"),
     "bridge2": ("scheduler_bridge", "bridge"),

@@ -16,7 +16,7 @@ from tests.process_nodes import PROJECT
 
 Start = Callable[..., Any]
 CLOCK = PROJECT / "tests" / "chaos" / "clock"
-BEAT = ["celery", "-A", "tasks", "beat", "-S", "celery.beat.Scheduler"]
+BEAT = ["celery", "-A", "tasks", "beat"]
 SWEPT = "select swept_at from scheduler_bridge.progress where swept_at > %s"
 
 

@@ -54,7 +54,7 @@ COMMANDS = {
         "-n",
         "old@%h",
     ],
-    "beat": [*CELERY, "beat", "-S", "celery.beat.Scheduler", "--loglevel=INFO", "--pidfile="],
+    "beat": [*CELERY, "beat", "--loglevel=INFO", "--pidfile="],
     "web": [*CELERY, "monitor"],
 }
 FAIL_OVER_SECONDS = 10.0
@@ -293,7 +293,22 @@ def test_a_broker_that_comes_back_empty_costs_no_job_and_no_agent(
     assert ended(connection, nap, *jobs) == ["Completed"] * 4
     assert connection.execute("select count(*) from scheduler_bridge.attempt").fetchone() == (4,)
     assert all(process.status == "running" for process in processes)
-    assert not any("Traceback" in process.logs() for process in processes if process.name != "beat")
+    assert not any("Traceback" in process.logs() for process in processes)
+
+
+def test_beat_says_in_one_line_what_a_frozen_broker_does_not_take_and_goes_on(
+    start: Start, broker: Broker
+) -> None:
+    beat = start("beat", "Starting")
+    with redis.Redis.from_url(broker.url) as client:
+        until(lambda: client.llen(HOUSEKEEPING), "beat to ask for a sweep")
+        broker.freeze()
+        missed = "sweep is not asked for: the broker took no message"
+        until(lambda: beat.logs().count(missed) > 1, "beat to say so")
+        broker.thaw()
+        client.delete(HOUSEKEEPING)
+        until(lambda: client.llen(HOUSEKEEPING), "beat to go on")
+    assert beat.status == "running" and "Traceback" not in beat.logs()
 
 
 def test_processes_that_start_before_the_broker_begin_with_it(

@@ -9,11 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import errors
+from psycopg_pool import PoolTimeout
 
 from scheduler_bridge.bridge import Bridge
 from scheduler_bridge.dispatch.application import make_application
@@ -26,7 +29,7 @@ from scheduler_bridge.model.jobs import Ending, Outcome, Work
 from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.servers import Server
-from scheduler_bridge.service import BridgeService, Calm
+from scheduler_bridge.service import BridgeService, Calm, is_outage
 from scheduler_bridge.store.connecting import NOTICE_LOSS
 from scheduler_bridge.store.listener import Listener
 from scheduler_bridge.store.postgres import PostgresStore
@@ -48,9 +51,12 @@ COMMANDS = {
     "bridge": (BRIDGE, WAITS),
     "worker": ([*CELERY, "worker", *LIGHT], WAITS),
     "housekeeping": ([*CELERY, "worker", *LIGHT, "-Q", HOUSEKEEPING, "-n", "housekeeping@%h"], " ready."),
-    "beat": ([*CELERY, "beat", "-S", "celery.beat.Scheduler", "--loglevel=INFO", "--pidfile="], "Starting"),
+    "beat": ([*CELERY, "beat", "--loglevel=INFO", "--pidfile="], "Starting"),
     "web": ([*CELERY, "monitor"], "the database cannot be reached"),
 }
+UP = ["scheduler-bridge", "up"]
+MIGRATE = ["scheduler-bridge", "migrate", "--wait"]
+WAITING = {"bridge": BRIDGE, "worker": COMMANDS["worker"][0], "up": UP, "migrate": MIGRATE}
 AT_ONCE_SECONDS = 2.0  # on a busy machine
 
 
@@ -157,17 +163,46 @@ def test_whatever_starts_before_the_database_begins_with_it(start: Start, own_da
     assert not any("Traceback" in process.logs() for process in processes.values())
 
 
-@pytest.mark.parametrize(("name", "fault"), [("SIGTERM", "freeze"), ("SIGTERM", "cut"), ("SIGINT", "cut")])
-def test_a_bridge_that_waits_for_its_database_ends_at_once_when_told_to(
-    name: str, fault: str, database: str, start_process: Start, config: str
+def test_up_that_starts_before_the_database_begins_with_it(
+    start_process: Start, own_database: Database, config: str
+) -> None:
+    own_database.stop()
+    variables = {"DATABASE_URL": own_database.url, "SCHEDULER_BRIDGE_CONFIG": config, "PORT": "0"}
+    up = start_process("up", UP, ready_text=WAITS, **variables)
+    own_database.start()
+    with own_database.connect() as connection:
+        job = insert(connection, a_stream(a_job("quick")))["quick"]
+        assert ended(connection, job) == ["Completed"]
+    up.kill("SIGTERM")
+    assert up.wait() == 0
+    assert "Traceback" not in up.logs()
+
+
+def test_migrate_waits_for_its_database_where_it_is_told_to(
+    start_process: Start, own_database: Database
+) -> None:
+    own_database.stop()
+    at_once = start_process("migrate", MIGRATE[:2], DATABASE_URL=own_database.url)
+    waits = start_process("migrate", MIGRATE, ready_text=WAITS, DATABASE_URL=own_database.url)
+    assert at_once.wait() == 1
+    own_database.start()
+    assert waits.wait() == 0
+    assert "the schema is up to date" in waits.logs()
+
+
+@pytest.mark.parametrize(("number", "fault"), [("SIGTERM", "freeze"), ("SIGTERM", "cut"), ("SIGINT", "cut")])
+@pytest.mark.parametrize("name", ["bridge", "up", "migrate"])
+def test_what_waits_for_its_database_ends_at_once_when_told_to(
+    name: str, number: str, fault: str, database: str, start_process: Start, config: str
 ) -> None:
     with in_front_of(database) as proxy:
         getattr(proxy, fault)()
         variables = {"DATABASE_URL": proxy.way_to(database), "SCHEDULER_BRIDGE_CONFIG": config}
-        bridge = start_process("bridge", BRIDGE, ready_text=WAITS, **variables)
-        bridge.kill(name)
-        assert bridge.wait(AT_ONCE_SECONDS) == 0
-        assert bridge.logs().count(WAITS) == 1 and "Traceback" not in bridge.logs()
+        process = start_process(name, WAITING[name], ready_text=WAITS, **variables)
+        process.kill(number)
+        undone = {"SIGTERM": -signal.SIGTERM, "SIGINT": 130}[number]
+        assert process.wait(AT_ONCE_SECONDS) == (undone if name == "migrate" else 0)
+        assert process.logs().count(WAITS) == 1 and "Traceback" not in process.logs()
 
 
 WRONG: dict[str, tuple[Callable[[str], str], str]] = {
@@ -180,13 +215,13 @@ WRONG: dict[str, tuple[Callable[[str], str], str]] = {
 
 
 @pytest.mark.parametrize("what", [*WRONG])
-@pytest.mark.parametrize("name", ["bridge", "worker"])
+@pytest.mark.parametrize("name", [*WAITING])
 def test_what_waiting_cannot_mend_ends_a_process_at_once_with_one_line(
     name: str, what: str, database: str, start_process: Start, config: str
 ) -> None:
     change, said = WRONG[what]
     variables = {"DATABASE_URL": change(database), "SCHEDULER_BRIDGE_CONFIG": config}
-    process = start_process(name, COMMANDS[name][0], **variables)
+    process = start_process(name, WAITING[name], **variables)
     assert process.wait() == 1
     assert said in process.logs() and "Traceback" not in process.logs()
     assert WAITS not in process.logs()
@@ -246,7 +281,7 @@ def test_a_bridge_lets_workers_write_their_results_after_an_outage_before_it_tak
         bridge = Bridge(store, proposals, owner="b")
         listener = Listener(proxy.way_to(database))
         sweep = Sweep(store, bridge, proposals, interval_seconds=0.05)
-        service = BridgeService(bridge, sweep, listener, interval_seconds=0.05, patience_seconds=5)
+        service = BridgeService(bridge, sweep, listener, interval_seconds=0.05, calm=Calm(5))
         listener.wait(0)
         proxy.cut()
         stopping = threading.Event()
@@ -263,6 +298,98 @@ def test_a_bridge_lets_workers_write_their_results_after_an_outage_before_it_tak
         listener.close()
         store.close()
     assert attempts(connection, work.job) == ["completed"]
+
+
+def test_a_bridge_whose_statements_are_cancelled_goes_on_sweeping(
+    database: str, connection: Connection, redis_url: str
+) -> None:
+    store = PostgresStore(database)
+    proposals = Proposals(store, Publisher(make_application(redis_settings(redis_url))))
+    bridge = Bridge(store, proposals, owner="b")
+    listener = Listener(database)
+    sweep = Sweep(store, bridge, proposals, interval_seconds=0.05)
+
+    def beside() -> None:
+        with psycopg.connect(database) as cancelled:
+            cancelled.execute("set statement_timeout = 1")
+            cancelled.execute("select pg_sleep(5)")
+
+    service = BridgeService(bridge, sweep, listener, interval_seconds=0.05, calm=Calm(1_000), beside=beside)
+    stopping = threading.Event()
+    running = threading.Thread(target=service.run, args=(stopping,))
+    running.start()
+    try:
+        at: Any = "-infinity"
+        for _ in range(2):
+            at = until(partial(swept_after, connection, at), "a sweep", 10)
+    finally:
+        stopping.set()
+        running.join()
+        listener.close()
+        store.close()
+
+
+def swept_after(connection: Connection, moment: Any) -> Any:
+    query = "select swept_at from scheduler_bridge.progress where swept_at > %s"
+    found = connection.execute(query, [moment]).fetchone()
+    return found and found[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (errors.DeadlockDetected(), False),
+        (errors.QueryCanceled(), False),
+        (errors.LockNotAvailable(), False),
+        (errors.AdminShutdown(), True),
+        (errors.CrashShutdown(), True),
+        (errors.CannotConnectNow(), True),
+        (errors.ConnectionFailure(), True),
+        (psycopg.OperationalError("connection refused"), True),
+        (PoolTimeout(), True),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_a_server_that_was_away_makes_an_outage(error: psycopg.OperationalError, away: bool) -> None:
+    assert is_outage(error) is away
+
+
+def test_a_bridge_that_waited_for_its_database_lets_workers_write_their_results_first(
+    start: Start, own_database: Database
+) -> None:
+    store = PostgresStore(own_database.url, lease_seconds=0.01)
+    with own_database.connect() as connection:
+        work = claimed(store, connection)
+    store.close()
+    own_database.stop()
+    bridge = start("bridge", WAITS)
+    own_database.start()
+    until(lambda: "bridge ready" in bridge.logs(), "the bridge")
+    finish(own_database, work)
+
+
+def test_housekeeping_that_started_without_its_database_lets_workers_write_their_results_first(
+    start: Start, own_database: Database
+) -> None:
+    store = PostgresStore(own_database.url, lease_seconds=0.01)
+    with own_database.connect() as connection:
+        work = claimed(store, connection)
+    store.close()
+    own_database.stop()
+    housekeeping = start("housekeeping", " ready.")
+    own_database.start()
+    start("beat", "Starting")
+    until(lambda: "no sweep: the database has just come back" in housekeeping.logs(), "a sweep")
+    finish(own_database, work)
+
+
+def finish(database: Database, work: Work) -> None:
+    """As its worker would after the outage; nobody has taken the job back."""
+    store = PostgresStore(database.url)
+    assert store.finish(work, Outcome(Ending.COMPLETED))
+    store.close()
+    with database.connect() as connection:
+        assert attempts(connection, work.job) == ["completed"]
 
 
 def claimed(store: PostgresStore, connection: Connection) -> Work:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ TOYS = (
     "no_progress",
     "says_and_waits",
     "silent",
+    "slow",
     "tells_input",
     "vanishes_after_its_work",
 )
@@ -280,6 +282,23 @@ def test_silence_is_a_failure(fleet: Fleet) -> None:
     (job,) = fleet.put(a_job("silent", args="x"))
     assert shown(fleet.ended(job)) == FAILED
     assert fleet.log(job) in [[f"no heartbeat for {seconds} seconds"] for seconds in (2, 3)]
+
+
+def test_a_machine_that_was_stopped_is_no_silence_of_its_agent(fleet: Fleet, connection: Connection) -> None:
+    fleet.start(death=HASTY)
+    (job,) = fleet.put(a_job("slow", args="1.5"))
+    fleet.started(job)
+    agent = connection.execute(
+        "select agent_pid from scheduler_bridge.attempt where job = %s", [job]
+    ).fetchone()
+    assert agent
+    stopped = [psutil.Process(fleet.worker.container.pid), psutil.Process(agent[0])]
+    for process in stopped:
+        process.suspend()
+    threading.Event().wait(2 * HASTY)
+    for process in stopped:
+        process.resume()
+    assert shown(fleet.ended(job)) == COMPLETED
 
 
 def test_a_nokill_agent_may_be_silent(fleet: Fleet) -> None:

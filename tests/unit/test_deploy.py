@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from configparser import RawConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,28 @@ def test_every_part_of_the_procfile_is_a_container_with_its_command(compose: dic
     for part in read_procfile(ROOT / "Procfile"):
         command = compose["services"][part.name]["command"]
         assert command == [word for word in part.command if word != "exec"]
+
+
+def unit(name: str) -> dict[str, str]:
+    """The section [Service] of one of our units; of a key that is repeated the last value."""
+    parser = RawConfigParser(strict=False)
+    parser.read(ROOT / "deploy" / "systemd" / f"scheduler-bridge-{name}.service")
+    return dict(parser["Service"])
+
+
+def test_whatever_runs_before_the_processes_waits_for_the_database(compose: dict[str, Any]) -> None:
+    words = unit("migrate")["execstart"].split()
+    assert words[-2:] == ["migrate", "--wait"]
+    assert "--wait" in compose["services"]["migrate"]["command"]
+
+
+def test_systemd_starts_every_process_again_but_a_worker_that_was_drained() -> None:
+    restarts = {part.name: unit(part.name)["restart"] for part in read_procfile(ROOT / "Procfile")}
+    assert restarts.pop("worker") == "on-failure"
+    assert set(restarts.values()) == {"always"}
+
+
+def test_systemd_runs_the_commands_of_the_procfile() -> None:
+    for part in read_procfile(ROOT / "Procfile"):
+        words = unit(part.name)["execstart"].replace("%%", "%").split()
+        assert [Path(words[0]).name, *words[1:]] == [word for word in part.command if word != "exec"]

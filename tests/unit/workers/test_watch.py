@@ -123,3 +123,29 @@ def test_a_working_agent_may_take_as_long_as_it_likes_unless_that_is_limited() -
         timing.watch.enable(False, 0.0)
     assert unlimited.seconds_left(0.0) == math.inf and not unlimited.is_over(10**9)
     assert limited.seconds_left(0.0) == 60.0 and limited.is_over(60.0)
+
+
+def test_time_in_which_nobody_could_hear_the_agent_does_not_count() -> None:
+    timing = Timing(Timers(ready_seconds=60.0, death_seconds=180.0), 0.0)
+    timing.enter(Phase.WORKING, 0.0)
+    assert timing.longest_wait(0.0) == 3.0
+    timing.has_waited(1003.0, 3.0)
+    assert timing.complaint(1000.0 + 179.0) is None
+    timing.enter(Phase.STARTING, 1000.0)
+    timing.has_waited(1003.0, 3.0)
+    assert not timing.is_over(2059.0) and timing.is_over(2060.0)
+
+
+def test_a_wait_that_was_a_little_longer_than_asked_for_counts() -> None:
+    timing = Timing(Timers(), 0.0)
+    timing.enter(Phase.WORKING, 0.0)
+    for _ in range(60):
+        timing.has_waited(5.5, timing.longest_wait(0.0))
+    assert timing.complaint(180.0) == "no heartbeat for 180 seconds"
+
+
+def test_where_nothing_is_ever_due_nobody_looks() -> None:
+    timing = Timing(Timers(), 0.0)
+    timing.enter(Phase.WORKING, 0.0)
+    timing.watch.enable(False, 0.0)
+    assert timing.longest_wait(0.0) == math.inf
