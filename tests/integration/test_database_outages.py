@@ -190,8 +190,16 @@ def test_migrate_waits_for_its_database_where_it_is_told_to(
     assert "the schema is up to date" in waits.logs()
 
 
-@pytest.mark.parametrize(("number", "fault"), [("SIGTERM", "freeze"), ("SIGTERM", "cut"), ("SIGINT", "cut")])
-@pytest.mark.parametrize("name", ["bridge", "up", "migrate"])
+@pytest.mark.parametrize(
+    ("name", "number", "fault"),
+    [
+        ("bridge", "SIGTERM", "freeze"),
+        ("bridge", "SIGINT", "cut"),
+        ("up", "SIGINT", "freeze"),
+        ("migrate", "SIGTERM", "cut"),
+        ("migrate", "SIGINT", "cut"),
+    ],
+)
 def test_what_waits_for_its_database_ends_at_once_when_told_to(
     name: str, number: str, fault: str, database: str, start_process: Start, config: str
 ) -> None:
@@ -214,8 +222,15 @@ WRONG: dict[str, tuple[Callable[[str], str], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", [*WRONG])
-@pytest.mark.parametrize("name", [*WAITING])
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        *(("bridge", what) for what in WRONG),
+        ("worker", "no password"),
+        ("up", "password"),
+        ("migrate", "database"),
+    ],
+)
 def test_what_waiting_cannot_mend_ends_a_process_at_once_with_one_line(
     name: str, what: str, database: str, start_process: Start, config: str
 ) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from scheduler_bridge.model.jobs import Ending
+from tests.integration.fleet import until
 from tests.toy import Played, Running, play, shortened
 from workers import job_log
 from workers.job_log import JobLog, JobLogs
@@ -149,7 +150,8 @@ def test_a_flood_ends_at_the_limit_and_the_end_of_the_agent_is_still_logged(
 ) -> None:
     monkeypatch.setattr(job_log, "LIMIT_BYTES", 2 * 1024 * 1024)
     running = Running("floods", "y", logs=logs)
-    assert running.outcome_within(0.5) is None
+    path = repository / PLACE
+    until(lambda: path.exists() and b"has reached 2 MiB" in path.read_bytes(), "the limit")
     running.session.order(Kill("enough"))
     running.outcome()
     lines = said(repository, "floods", running.pid)
