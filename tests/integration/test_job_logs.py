@@ -19,6 +19,7 @@ from workers import job_log
 from workers.job_log import JobLog, JobLogs
 from workers.log_writer import PUT_SECONDS, UNWRITTEN_BYTES, LogFile, LogWriter
 from workers.orders import Abandon, Kill, SetVerbosity
+from workers.timing import Timers
 
 PLACE = "logs/00/00/07/000007"
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
@@ -148,16 +149,16 @@ def test_a_new_attempt_begins_the_log_anew(logs: JobLogs, repository: Path) -> N
 def test_a_flood_ends_at_the_limit_and_the_end_of_the_agent_is_still_logged(
     logs: JobLogs, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_log, "LIMIT_BYTES", 2 * 1024 * 1024)
-    running = Running("floods", "y", logs=logs)
+    monkeypatch.setattr(job_log, "LIMIT_BYTES", 1024 * 1024)
+    running = Running("floods", "y", logs=logs, timers=Timers())
     path = repository / PLACE
-    until(lambda: path.exists() and b"has reached 2 MiB" in path.read_bytes(), "the limit")
+    until(lambda: path.exists() and b"has reached 1 MiB" in path.read_bytes()[-500:], "the limit")
     running.session.order(Kill("enough"))
     running.outcome()
     lines = said(repository, "floods", running.pid)
     assert set(lines[:-2]) == {'"y"'}
     assert lines[-2:] == [
-        "the log has reached 2 MiB: nothing more that the agent says is logged",
+        "the log has reached 1 MiB: nothing more that the agent says is logged",
         "enough",
     ]
     assert (repository / PLACE).stat().st_size < 2 * 1024 * 1024 + 500

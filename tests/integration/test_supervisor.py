@@ -17,11 +17,11 @@ from tests.process_nodes import PROJECT
 Start = Callable[..., "Running"]
 
 SERVE = """
-import os, signal
+import os, signal, time
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # before anybody can know this process
 print("pid", os.getpid(), flush=True)
 signal.sigwait({signal.SIGTERM})
-print("stopping", flush=True)
+print("stopping", time.monotonic(), flush=True)
 """
 STUBBORN = """
 import os, signal
@@ -100,7 +100,9 @@ def gone(*pids: int) -> bool:
 
 
 def stopping_order(lines: list[str]) -> list[str]:
-    return [line.split()[1] for line in lines if line.endswith("| stopping")]
+    """By their own clocks: each part's lines are read in a thread of its own."""
+    stopping = [line.split() for line in lines if "| stopping " in line]
+    return [words[1] for words in sorted(stopping, key=lambda words: float(words[-1]))]
 
 
 def test_a_part_that_ends_is_started_again_after_a_growing_delay(start: Start) -> None:
