@@ -210,6 +210,8 @@ declare
     v_changes bigint := jobqueue_changes();
     v_max int;
     v_jobs int[];
+    v_streams int[];
+    v_some_parked boolean;
 begin
     perform set_config('synchronous_commit', 'off', true);  -- what a crash takes with it is looked at again
     select * into v from progress for update;
@@ -224,19 +226,20 @@ begin
         v.foreign_slice := case when v.foreign_slice < v_max then v.foreign_slice else 0 end;
         v.foreign_left := v.foreign_left - 1;
     end if;
-    v_jobs := array(
-        select job from open_job where job > v.mirror_slice order by job
+    select coalesce(array_agg(s.job), '{}'), array_agg(distinct s.stream), bool_or(s.obstacle is not null)
+    into v_jobs, v_streams, v_some_parked
+    from (
+        select job, stream, obstacle from open_job where job > v.mirror_slice order by job
         limit (select greatest(200, count(*) / p_slices + 1) from open_job)
-    );
+    ) s;
     update progress set
         foreign_slice = v.foreign_slice, foreign_left = v.foreign_left, foreign_round_at = v.foreign_round_at,
         foreign_changes = coalesce(v_changes, -1),
         mirror_slice = coalesce((select v_jobs[cardinality(v_jobs)] where v_jobs[cardinality(v_jobs)] < (select max(job) from open_job)), 0);
     insert into stream (stream)  -- should one ever be missing, its jobs would never be planned
-    select distinct o.stream from open_job o
-    where o.job = any (v_jobs) and not exists (select from stream s where s.stream = o.stream)
+    select u.stream from unnest(v_streams) as u (stream) where not exists (select from stream s where s.stream = u.stream)
     on conflict do nothing;
-    v_jobs := suspects(v_jobs) || unparked(v_jobs);
+    v_jobs := suspects(v_jobs) || case when v_some_parked then unparked(v_jobs) else '{}' end;
     return case when v_jobs = '{}' then '{}' else compare(v_jobs) end;
 end
 $$;
