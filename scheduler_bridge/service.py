@@ -10,6 +10,7 @@ from collections.abc import Callable
 import psycopg
 
 from scheduler_bridge.bridge import Bridge
+from scheduler_bridge.model.lease import RENEWALS_PER_LEASE
 from scheduler_bridge.store.listener import Listener
 from scheduler_bridge.sweep import Sweep
 
@@ -39,6 +40,11 @@ class Calm:
         self._clock = clock
         self._back_at = float("-inf")
         self.away = False  # when it was asked last
+
+    @classmethod
+    def for_leases(cls, lease_seconds: float) -> Calm:
+        """Long enough for every worker to renew once."""
+        return cls(lease_seconds / RENEWALS_PER_LEASE)
 
     def disturbed(self) -> None:
         """The database does not answer."""

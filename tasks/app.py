@@ -17,7 +17,6 @@ from scheduler_bridge import wiring
 from scheduler_bridge.dispatch.application import make_application
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING
 from scheduler_bridge.errors import BridgeError, SettingsError
-from scheduler_bridge.model.lease import RENEWALS_PER_LEASE
 from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.service import Calm
 from scheduler_bridge.wiring import look_at_database, read_settings, redis_url
@@ -47,7 +46,7 @@ app.conf.include = ["tasks.jobs", "tasks.housekeeping", "tasks.consuming"]
 app.conf.beat_schedule = agenda(settings.sweep_seconds)
 app.conf.beat_max_loop_interval = settings.sweep_seconds
 app.conf.beat_scheduler = "tasks.beat:Scheduler"
-calm = Calm(settings.lease_seconds / RENEWALS_PER_LEASE)
+calm = Calm.for_leases(settings.lease_seconds)
 
 
 @celeryd_after_setup.connect

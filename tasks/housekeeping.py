@@ -45,9 +45,8 @@ watch = Watch(interval_seconds=AUDIT_SECONDS)
 @cache
 def parts() -> Parts:
     """Store, publisher, bridge and sweep of this process; connected when the first task runs."""
-    look_at_database(
-        settings
-    )  # at the price of a connection, no pool is left behind where there is no database
+    # At the price of a connection, no pool is left behind where there is no database.
+    look_at_database(settings)
     return build(settings, app, "housekeeping")
 
 

@@ -107,9 +107,8 @@ class Conduct:
         """The agent is ready: the claim becomes a start, if it is still ours."""
         pre_2_0 = self._agent.conversation.dialect is Dialect.PRE_2_0
         if not self._started(self._agent.process.pid):
-            self._lose(
-                "the claim is gone", kill=not pre_2_0
-            )  # an agent that stays, and has been given nothing
+            # A pre-2.0 agent stays, and has been given nothing.
+            self._lose("the claim is gone", kill=not pre_2_0)
             return
         data = self._work.data
         self._lines = deque(data.removesuffix("\n").split("\n") if pre_2_0 else [data])

@@ -22,18 +22,11 @@ from scheduler_bridge.cli.waiting import await_queue, end_when_told, log_to_stde
 from scheduler_bridge.command_port.serving import CommandService
 from scheduler_bridge.dispatch.application import BridgeCelery, make_application
 from scheduler_bridge.errors import SettingsError
-from scheduler_bridge.model.lease import RENEWALS_PER_LEASE
 from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.service import BridgeService, Calm
 from scheduler_bridge.settings import Settings
 from scheduler_bridge.store.listener import Listener
-from scheduler_bridge.wiring import (
-    Parts,
-    build,
-    database_url,
-    owner_name,
-    redis_url,
-)
+from scheduler_bridge.wiring import Parts, build, database_url, owner_name, redis_url
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +116,7 @@ def parts_once_there(url: str, settings: Settings, app: BridgeCelery) -> tuple[P
 
     Raises BridgeError.
     """
-    calm = Calm(settings.lease_seconds / RENEWALS_PER_LEASE)
+    calm = Calm.for_leases(settings.lease_seconds)
     while True:
         if await_queue(url):
             calm.disturbed()

@@ -68,7 +68,6 @@ def log_to_stderr() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    logging.getLogger("psycopg.pool").setLevel(
-        logging.ERROR
-    )  # whoever wants a connection says that there is none
+    # Whoever wants a connection says that there is none.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     logging.captureWarnings(True)

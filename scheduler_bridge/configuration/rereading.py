@@ -28,9 +28,8 @@ class Rereading:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._reloads: int | None = (
-            None  # None: nobody knows what was asked for since this process has read it
-        )
+        # None: nobody knows what was asked for since this process has read it.
+        self._reloads: int | None = None
 
     def follow(self, reloads: int) -> Configuration | None:
         """The folder as it is, at the first call and when `reloads` has changed; None: what is known stays."""

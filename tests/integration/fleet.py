@@ -74,6 +74,16 @@ def configuration(
     return folder
 
 
+def small_fleet(folder: Path) -> dict[str, str]:
+    """The environment of processes that sweep often, stop soon and run `quick` and `nap`, two at a time."""
+    return {
+        "SCHEDULER_BRIDGE_CONFIG": str(configuration(folder / "conf", {"quick": QUICK, "nap": NAPPER})),
+        "SCHEDULER_BRIDGE_SWEEP_SECONDS": "0.5",
+        "SCHEDULER_BRIDGE_STOP_GRACE_SECONDS": "2",
+        "SCHEDULER_BRIDGE_SLOTS": "2",
+    }
+
+
 def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> Any:
     """The first true value of `condition`; fails with `what` was waited for when there is none in time."""
     end = time.monotonic() + seconds

@@ -32,7 +32,7 @@ from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.store.postgres import PostgresStore
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, started, until
+from tests.integration.fleet import announce, ended, small_fleet, started, until
 
 Start = Callable[..., Any]
 Connection = psycopg.Connection[Any]
@@ -109,13 +109,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 def variables(tmp_path: Path) -> dict[str, str]:
-    folder = configuration(tmp_path / "conf", {"quick": QUICK, "nap": NAPPER})
-    return {
-        "SCHEDULER_BRIDGE_CONFIG": str(folder),
-        "SCHEDULER_BRIDGE_SWEEP_SECONDS": "0.5",
-        "SCHEDULER_BRIDGE_STOP_GRACE_SECONDS": "2",
-        "SCHEDULER_BRIDGE_SLOTS": "2",
-    }
+    return small_fleet(tmp_path)
 
 
 @pytest.fixture

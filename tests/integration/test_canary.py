@@ -15,7 +15,7 @@ import redis
 
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING, SWEEP
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, started, until
+from tests.integration.fleet import announce, ended, row, small_fleet, started, until
 from tests.proxy import Proxy, in_front_of
 
 Start = Callable[..., Any]
@@ -31,14 +31,7 @@ SOME_BEATS_SECONDS = 8 * BEAT_SECONDS
 
 @pytest.fixture
 def variables(tmp_path: Path) -> dict[str, str]:
-    folder = configuration(tmp_path / "conf", {"quick": QUICK, "nap": NAPPER})
-    return {
-        "SCHEDULER_BRIDGE_CONFIG": str(folder),
-        "SCHEDULER_BRIDGE_SWEEP_SECONDS": "0.5",
-        "SCHEDULER_BRIDGE_STOP_GRACE_SECONDS": "2",
-        "SCHEDULER_BRIDGE_SLOTS": "2",
-        "CANARY_BEAT_SECONDS": f"{BEAT_SECONDS:g}",
-    }
+    return {**small_fleet(tmp_path), "CANARY_BEAT_SECONDS": f"{BEAT_SECONDS:g}"}
 
 
 @pytest.fixture

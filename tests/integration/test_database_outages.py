@@ -372,11 +372,7 @@ def test_only_a_server_that_was_away_makes_an_outage(error: psycopg.OperationalE
 def test_a_bridge_that_waited_for_its_database_lets_workers_write_their_results_first(
     start: Start, own_database: Database
 ) -> None:
-    store = PostgresStore(own_database.url, lease_seconds=0.01)
-    with own_database.connect() as connection:
-        work = claimed(store, connection)
-    store.close()
-    own_database.stop()
+    work = claimed_before_an_outage(own_database)
     bridge = start("bridge", WAITS)
     own_database.start()
     until(lambda: "bridge ready" in bridge.logs(), "the bridge")
@@ -386,16 +382,22 @@ def test_a_bridge_that_waited_for_its_database_lets_workers_write_their_results_
 def test_housekeeping_that_started_without_its_database_lets_workers_write_their_results_first(
     start: Start, own_database: Database
 ) -> None:
-    store = PostgresStore(own_database.url, lease_seconds=0.01)
-    with own_database.connect() as connection:
-        work = claimed(store, connection)
-    store.close()
-    own_database.stop()
+    work = claimed_before_an_outage(own_database)
     housekeeping = start("housekeeping", " ready.")
     own_database.start()
     start("beat", "Starting")
     until(lambda: "no sweep: the database has just come back" in housekeeping.logs(), "a sweep")
     finish(own_database, work)
+
+
+def claimed_before_an_outage(database: Database) -> Work:
+    """A job whose lease has expired, of a database that has gone since."""
+    store = PostgresStore(database.url, lease_seconds=0.01)
+    with database.connect() as connection:
+        work = claimed(store, connection)
+    store.close()
+    database.stop()
+    return work
 
 
 def finish(database: Database, work: Work) -> None:

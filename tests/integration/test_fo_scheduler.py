@@ -137,13 +137,19 @@ def test_a_running_job_is_waited_for_while_nothing_new_starts(
     assert row(connection, late)["jq_starttime"] is None
 
 
-def test_sigquit_ends_agents_at_once_and_their_jobs_go_back(
-    start: Start, connection: psycopg.Connection[Any]
-) -> None:
+def with_a_long_job(start: Start, connection: psycopg.Connection[Any]) -> tuple[Scheduler, int]:
+    """A scheduler that runs a job of ten minutes."""
     scheduler = start()
     scheduler.wait_until_up()
     job = insert(connection, "nap", "600")
     started(connection, job)
+    return scheduler, job
+
+
+def test_sigquit_ends_agents_at_once_and_their_jobs_go_back(
+    start: Start, connection: psycopg.Connection[Any]
+) -> None:
+    scheduler, job = with_a_long_job(start, connection)
     family = scheduler.family()
     begun = time.monotonic()
     assert scheduler.end(signal.SIGQUIT) == 0
@@ -155,10 +161,7 @@ def test_sigquit_ends_agents_at_once_and_their_jobs_go_back(
 def test_a_worker_that_has_to_be_killed_leaves_no_row_as_started(
     start: Start, connection: psycopg.Connection[Any]
 ) -> None:
-    scheduler = start()
-    scheduler.wait_until_up()
-    job = insert(connection, "nap", "600")
-    started(connection, job)
+    scheduler, job = with_a_long_job(start, connection)
     family = scheduler.family()
     scheduler.part("worker").send_signal(signal.SIGSTOP)
     assert scheduler.end(signal.SIGQUIT) == 0
@@ -170,10 +173,7 @@ def test_a_worker_that_has_to_be_killed_leaves_no_row_as_started(
 def test_a_paused_job_waits_again_when_a_drain_is_cut_short(
     start: Start, environment: dict[str, str], connection: psycopg.Connection[Any]
 ) -> None:
-    scheduler = start()
-    scheduler.wait_until_up()
-    job = insert(connection, "nap", "600")
-    started(connection, job)
+    scheduler, job = with_a_long_job(start, connection)
     connection.execute("select scheduler_bridge.pause_job(%s)", [job])
     until(lambda: row(connection, job)["jq_endtext"] == "Paused", "the pause")
     scheduler.send(signal.SIGTERM)
