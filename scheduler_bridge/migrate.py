@@ -3,11 +3,15 @@
 Any number of processes may migrate at once: each file is applied under an advisory lock of its transaction,
 so one applies it and the others then find it done. No session state is kept, so a transaction pooler is no
 obstacle. Files of the schema never touch a foreign table; what does is a function of its own below.
+
+A file whose first line is `-- compatible from: N` leaves a schema that programs which know nothing later than file N
+still work with: they go on, and may start, beside newer ones. Without that line programs before the file may not.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +24,7 @@ from scheduler_bridge.errors import SchemaError
 MIGRATIONS = Path(__file__).with_name("migrations")
 QUEUE = MIGRATIONS / "queue"
 LOCK = "scheduler_bridge.migration"
+COMPATIBLE = re.compile(r"-- compatible from: (\d+)\n")
 
 PREPARE = """
 create schema if not exists scheduler_bridge;
@@ -27,6 +32,7 @@ create table if not exists scheduler_bridge.migration (
     version int primary key,
     name text not null,
     sha256 text not null,
+    compatible_from int not null,  -- the last file that a program must know to work with the schema after this one
     applied_at timestamptz not null default now()
 );
 """
@@ -44,11 +50,25 @@ class _Migration:
     def sha256(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
+    @property
+    def compatible_from(self) -> int:
+        """The last file that a program must know to work with the schema as this one leaves it."""
+        line = COMPATIBLE.match(self.text)
+        return min(int(line[1]), self.version) if line else self.version
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """What the database remembers of a file."""
+
+    sha256: str
+    compatible_from: int
+
 
 def migrate(url: str, folder: Path = MIGRATIONS) -> list[str]:
     """Bring the schema up to this version; the names of the files applied now, none when it already was.
 
-    Raises SchemaError when an applied file was edited or the database is newer than this program, and
+    Raises SchemaError when an applied file was edited or the database is too new for this program, and
     psycopg.Error, with nothing of the failing file applied, when a statement fails.
     """
     migrations = _read(folder)
@@ -60,7 +80,7 @@ def migrate(url: str, folder: Path = MIGRATIONS) -> list[str]:
 
 
 def check_schema(connection: psycopg.Connection[Any], folder: Path = MIGRATIONS) -> None:
-    """Raise SchemaError unless the database is exactly at this version."""
+    """Raise SchemaError unless the database is at this version, or at a later one that is compatible with it."""
     known = connection.execute("select to_regclass(%s)", [LOCK]).fetchone()
     present = _applied(connection) if known and known[0] else {}
     migrations = _read(folder)
@@ -107,8 +127,11 @@ def _apply_next(connection: psycopg.Connection[Any], migrations: list[_Migration
         return pending[0].name
 
 
-def _applied(connection: psycopg.Connection[Any]) -> dict[int, str]:
-    return dict(connection.execute("select version, sha256 from scheduler_bridge.migration").fetchall())
+def _applied(connection: psycopg.Connection[Any]) -> dict[int, _Applied]:
+    rows = connection.execute(
+        "select version, sha256, compatible_from from scheduler_bridge.migration"
+    ).fetchall()
+    return {version: _Applied(sha256, compatible_from) for version, sha256, compatible_from in rows}
 
 
 def _apply(connection: psycopg.Connection[Any], migration: _Migration) -> None:
@@ -116,23 +139,24 @@ def _apply(connection: psycopg.Connection[Any], migration: _Migration) -> None:
     connection.execute("set local lock_timeout = '5s'")  # rather fail than hold up a busy queue
     connection.execute(migration.text.encode())
     connection.execute(
-        "insert into scheduler_bridge.migration (version, name, sha256) values (%s, %s, %s)",
-        [migration.version, migration.name, migration.sha256],
+        "insert into scheduler_bridge.migration (version, name, sha256, compatible_from) values (%s, %s, %s, %s)",
+        [migration.version, migration.name, migration.sha256, migration.compatible_from],
     )
 
 
-def _refuse_newer(present: Mapping[int, str], migrations: list[_Migration]) -> None:
+def _refuse_newer(present: Mapping[int, _Applied], migrations: list[_Migration]) -> None:
     newest = max((migration.version for migration in migrations), default=0)
-    if present and max(present) > newest:
+    needed = max((file.compatible_from for version, file in present.items() if version > newest), default=0)
+    if needed > newest:
         raise SchemaError(
-            f"the database is at migration {max(present)} and this program knows only {newest}: "
-            "install the newer scheduler-bridge, then run `scheduler-bridge migrate`"
+            f"the database is at migration {max(present)}, which needs programs that know {needed}, and this one "
+            f"knows only {newest}: install the newer scheduler-bridge, then run `scheduler-bridge migrate`"
         )
 
 
-def _refuse_edited(present: Mapping[int, str], migrations: list[_Migration]) -> None:
+def _refuse_edited(present: Mapping[int, _Applied], migrations: list[_Migration]) -> None:
     for migration in migrations:
-        if present.get(migration.version, migration.sha256) != migration.sha256:
+        if migration.version in present and present[migration.version].sha256 != migration.sha256:
             raise SchemaError(f"{migration.name} was edited after it was applied; add a new file instead")
 
 

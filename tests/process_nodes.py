@@ -40,6 +40,7 @@ class ProcessBox:
         *,
         name: str,
         ready_text: str = "",
+        folder: Path = PROJECT,
     ) -> None:
         self.command = list(command)
         self.environment = dict(environment)
@@ -47,6 +48,7 @@ class ProcessBox:
         self.name = name
         self.id = uuid.uuid4().hex
         self.ready_text = ready_text
+        self.folder = folder  # its working directory
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -66,7 +68,7 @@ class ProcessBox:
             self.process = subprocess.Popen(
                 launcher(self.command, death_signal=signal.SIGTERM),
                 env=self.environment,
-                cwd=PROJECT,
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

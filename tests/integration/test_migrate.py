@@ -115,11 +115,34 @@ def test_an_older_database_is_told_what_it_lacks(empty_database: str, folder: Pa
 def test_a_newer_database_is_refused_by_check_and_by_migrate(empty_database: str, folder: Path) -> None:
     migrate(empty_database, folder)
     (folder / "0002_second.sql").unlink()
-    newer = "at migration 2 and this program knows only 1.*scheduler-bridge migrate"
+    newer = "at migration 2, which needs programs that know 2, and this one knows only 1.*scheduler-bridge migrate"
     with psycopg.connect(empty_database) as connection, pytest.raises(SchemaError, match=newer):
         check_schema(connection, folder)
     with pytest.raises(SchemaError, match=newer):
         migrate(empty_database, folder)
+
+
+def test_a_newer_database_that_is_compatible_passes_the_check_and_migrate_leaves_it(
+    empty_database: str, folder: Path
+) -> None:
+    later = folder / "0003_later.sql"
+    later.write_text("-- compatible from: 2\ncreate table third (id int);")
+    migrate(empty_database, folder)
+    later.unlink()
+    with psycopg.connect(empty_database) as connection:
+        check_schema(connection, folder)
+    assert migrate(empty_database, folder) == []
+
+
+def test_of_several_later_files_the_least_compatible_decides(empty_database: str, folder: Path) -> None:
+    (folder / "0003_breaks.sql").write_text("alter table first add other int")
+    (folder / "0004_adds.sql").write_text("-- compatible from: 2\ncreate table fourth (id int);")
+    migrate(empty_database, folder)
+    for later in ("0003_breaks.sql", "0004_adds.sql"):
+        (folder / later).unlink()
+    needed = "at migration 4, which needs programs that know 3, and this one knows only 2"
+    with psycopg.connect(empty_database) as connection, pytest.raises(SchemaError, match=needed):
+        check_schema(connection, folder)
 
 
 def test_this_programs_own_schema_passes_the_check(connection: psycopg.Connection[Any]) -> None:
