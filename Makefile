@@ -38,8 +38,9 @@ run: $(RUN_SET) ## the demonstration, from an empty folder to a finished job str
 up: $(RUN_SET) ## every process on this machine until Ctrl-C
 	@exec $(BIN)/scheduler-bridge up $(ARGS)
 
+# Without compiled files each of a thousand processes would compile all of ours again.
 test: $(DEV_SET) ## all tests: make test ARGS="-k lease"
-	@exec $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	@exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 check: $(DEV_SET) ## format, lint, types and the order of imports
 	$(BIN)/ruff format --check .

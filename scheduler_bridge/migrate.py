@@ -80,11 +80,15 @@ def migrate(url: str, folder: Path = MIGRATIONS) -> list[str]:
 
 
 def check_schema(connection: psycopg.Connection[Any], folder: Path = MIGRATIONS) -> None:
-    """Raise SchemaError unless the database is at this version, or at a later one that is compatible with it."""
+    """Raise SchemaError unless the database is at this version, or at a later one that is compatible with it.
+
+    An applied file that has been edited since counts as another version.
+    """
     known = connection.execute("select to_regclass(%s)", [LOCK]).fetchone()
     present = _applied(connection) if known and known[0] else {}
     migrations = _read(folder)
     _refuse_newer(present, migrations)
+    _refuse_edited(present, migrations)
     missing = [migration.name for migration in migrations if migration.version not in present]
     if missing:
         raise SchemaError(f"the database lacks {', '.join(missing)}: run `scheduler-bridge migrate`")

@@ -37,7 +37,7 @@ class Sweep:
         return self._run(self._interval_seconds * OVERDUE_INTERVALS)
 
     def _run(self, turn_seconds: float) -> bool:
-        if not self._store.sweep_turn(turn_seconds):
+        if not self._store.sweep_turn(turn_seconds, self._interval_seconds):
             return False
         every_seconds = max(self._interval_seconds, turn_seconds / 2)
         for job in self._store.sweep(self._interval_seconds, every_seconds):

@@ -6,9 +6,11 @@ import logging
 import os
 import re
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
@@ -26,11 +28,14 @@ from scheduler_bridge.model.mark import named_with_life
 from scheduler_bridge.orphans import life_of
 from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.servers import LOOPBACK, listens
+from scheduler_bridge.service import is_outage
 from scheduler_bridge.settings import Settings, config_folder
 from scheduler_bridge.store.postgres import PostgresStore
 from scheduler_bridge.sweep import Sweep
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 CONNECT_SECONDS = 5
 LOOK_SECONDS = 0.5  # between two attempts to reach a database that is down at the start
@@ -95,30 +100,42 @@ def look_at_database(settings: Settings) -> None:
         raise SettingsError(f"the database cannot be used: {' '.join(str(error).split())}") from error
 
 
-def await_database(look: Callable[[], object], pause: Callable[[float], object]) -> bool:
-    """Repeat `look` until it reaches the database; `pause(seconds)` between two attempts may raise to end the waiting.
+def once_there(
+    url: str,
+    work: Callable[[], Answer],
+    *,
+    pause: Callable[[float], object] = time.sleep,
+) -> Answer:
+    """The answer of `work` once the database can be reached; again from its beginning when it goes away meanwhile.
 
-    Says once for each reason what it waits for, and once that it need not wait any more; returns whether it had to.
-    Raises SettingsError where the database refuses us for good, and whatever else `look` raises but
-    psycopg.OperationalError.
+    Says once for each reason what it waits for, and once that it need not wait any more. `pause(seconds)` between two
+    attempts may raise to end the waiting. Raises SettingsError where the database refuses us for good, and whatever
+    else `work` raises.
     """
     told: set[str] = set()
     while True:
         try:
-            look()
-            break
+            psycopg.connect(url, connect_timeout=CONNECT_SECONDS).close()
+            if told:
+                log.info("the database can be reached", extra={"action": "database_back"})
+                told.clear()
+            return work()
         except psycopg.OperationalError as error:
-            reason = " ".join(str(error).split())
-            if LASTING.search(reason):
-                raise SettingsError(f"the database cannot be used: {reason}") from error
-            if reason not in told:
-                sentence = "waiting to start: the database cannot be reached: %s"
-                log.warning(sentence, reason, extra={"action": "database_away"})
-            told.add(reason)
+            if not is_outage(error):
+                raise
+            _tell_of_waiting(error, told)
         pause(LOOK_SECONDS)
-    if told:
-        log.info("the database can be reached", extra={"action": "database_back"})
-    return bool(told)
+
+
+def _tell_of_waiting(error: psycopg.OperationalError, told: set[str]) -> None:
+    """One line, unless the reason is among those told already. Raises SettingsError where waiting is of no use."""
+    reason = " ".join(str(error).split())
+    if LASTING.search(reason):
+        raise SettingsError(f"the database cannot be used: {reason}") from error
+    if reason not in told:
+        sentence = "waiting to start: the database cannot be reached: %s"
+        log.warning(sentence, reason, extra={"action": "database_away"})
+    told.add(reason)
 
 
 def database_url(settings: Settings) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 import psycopg
 from celery.signals import beat_init, celeryd_after_setup, worker_init
@@ -18,11 +17,12 @@ from scheduler_bridge.dispatch.application import make_application
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING
 from scheduler_bridge.errors import BridgeError, SettingsError
 from scheduler_bridge.redis_url import redis_settings
-from scheduler_bridge.service import Calm
-from scheduler_bridge.wiring import look_at_database, read_settings, redis_url
+from scheduler_bridge.wiring import database_url, look_at_database, read_settings, redis_url
 from tasks.agenda import agenda
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 @contextmanager
@@ -46,7 +46,6 @@ app.conf.include = ["tasks.jobs", "tasks.housekeeping", "tasks.consuming"]
 app.conf.beat_schedule = agenda(settings.sweep_seconds)
 app.conf.beat_max_loop_interval = settings.sweep_seconds
 app.conf.beat_scheduler = "tasks.beat:Scheduler"
-calm = Calm.for_leases(settings.lease_seconds)
 
 
 @celeryd_after_setup.connect
@@ -70,22 +69,19 @@ def refuse_no_configuration(sender: Any, **_: Any) -> None:
 @beat_init.connect
 def refuse_another_schema(**_: Any) -> None:
     """End with one line when the database is not at this version; whoever needs it waits for one that is away."""
-    with one_line():
-        try:
-            look_at_database(settings)
-        except psycopg.OperationalError:
-            calm.disturbed()  # the first sweep comes when there is a database: also after an outage
+    with one_line(), suppress(psycopg.OperationalError):
+        look_at_database(settings)
 
 
-def await_database() -> None:
-    """Wait until the database can be reached; for the main thread of a worker, which may be told to stop."""
+def once_there(work: Callable[[], Answer]) -> Answer:
+    """The answer of `work` once the database can be reached; for the main thread of a worker, which may be stopped."""
 
     def pause(seconds: float) -> None:
         state.maybe_shutdown()
         threading.Event().wait(seconds)
 
     with one_line():
-        wiring.await_database(partial(look_at_database, settings), pause)
+        return wiring.once_there(database_url(settings), work, pause=pause)
 
 
 def is_housekeeping(worker: Any) -> bool:

@@ -8,20 +8,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+
+import psycopg
 
 from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.model.jobs import Ending, Outcome, Work
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind, explain
 from scheduler_bridge.proposals import Proposals
+from scheduler_bridge.service import log_database_error
 from scheduler_bridge.store.port import JobStore
 from tasks.alarm import Alarm
 from tasks.leases import Leases
 from tasks.reporting import Reporting
-from tasks.under_way import AWAY, UnderWay, log_away
+from tasks.surroundings import Surroundings
+from tasks.under_way import UnderWay
 from workers.agent import Agent
 from workers.command_line import command_line, nice_of
-from workers.job_log import JobLog, JobLogs
+from workers.job_log import JobLog
 from workers.offer import Offer
 from workers.pool import AgentPool, RespawnExhausted
 from workers.process import SpawnError
@@ -48,19 +51,6 @@ class Hint:
     following: int | None  # whose hint Celery sends by itself when this one ends: the next link of the chain
     agent_type: str | None  # None: the message does not say
     used_for: Callable[[Work], object]  # told when a more urgent job is run in its place
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the agents of this host are started with."""
-
-    agent_types: Mapping[str, AgentType]
-    configuration_folder: Path
-    timers: Timers
-    environment: Mapping[str, str] | None = None  # None: this process' own
-    logs: JobLogs | None = None  # of the jobs, in a repository; None: there is none
-    startup_tests: bool = False  # before an agent type is offered
-    fork_backoff_seconds: float = 5.0  # the longest wait until a start is tried again that had no room
 
 
 class AgentHost:
@@ -118,8 +108,8 @@ class AgentHost:
                 if hint.agent_type and (why := self._why_not(hint.agent_type)):
                     return self._hand_back(hint.job, why)
                 return self._run(hint)
-            except AWAY as error:
-                return log_away(error, f"job {hint.job}: ")
+            except psycopg.OperationalError as error:
+                return log_database_error(error, f"job {hint.job}: ")
 
     def _run(self, hint: Hint) -> str:
         asked_at = time.monotonic()
@@ -136,7 +126,7 @@ class AgentHost:
         except SpawnError as error:
             if error.passes:
                 return self._end(work, Outcome(Ending.RETURNED, reason=str(error)), b"", following)
-            if log := self._log_of(work, 0):
+            if log := self._surroundings.log_of(work, 0):
                 log.note(str(error))
                 log.close()
                 self._tell_of(log, work)
@@ -200,12 +190,11 @@ class AgentHost:
     def _retire_host(self) -> None:
         try:
             self.reporting.retire()
-        except AWAY as error:
-            log_away(error, "this host could not be reported as gone: ")
+        except psycopg.OperationalError as error:
+            log_database_error(error, "this host could not be reported as gone: ")
 
     def _test_of(self, agent_type: AgentType) -> StartupTest:
-        around = self._surroundings
-        return StartupTest(agent_type, around.configuration_folder, around.timers, around.environment)
+        return self._surroundings.test_of(agent_type)
 
     def _why_not(self, agent_type: str) -> str | None:
         """Why this host starts no agent of a type now."""
@@ -233,7 +222,7 @@ class AgentHost:
         )
 
     def _converse(self, agent: Agent, work: Work, asked_at: float) -> tuple[Outcome, bytes]:
-        log = self._log_of(work, agent.process.pid)
+        log = self._surroundings.log_of(work, agent.process.pid)
         session = Session(
             agent,
             work,
@@ -246,10 +235,6 @@ class AgentHost:
         if log:
             self._tell_of(log, work)
         return outcome, session.output()
-
-    def _log_of(self, work: Work, pid: int) -> JobLog | None:
-        logs = self._surroundings.logs
-        return logs.of(work.job, work.agent_type, pid) if logs else None
 
     def _tell_of(self, log: JobLog, work: Work) -> None:
         """Whoever sees that the job has ended finds its log; the keeper has told of it where there was time."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from functools import cache
 from typing import Any
 
+import psycopg
 from celery import bootsteps
-from psycopg.errors import QueryCanceled
 
 from scheduler_bridge.audit.watch import Watch
 from scheduler_bridge.configuration.email_notify import EmailNotify
@@ -24,22 +23,20 @@ from scheduler_bridge.dispatch.routes import (
 from scheduler_bridge.dispatch.transport import BROKER_ERRORS
 from scheduler_bridge.mail.outbox import Postman
 from scheduler_bridge.mail.postgres_outbox import PostgresOutbox
-from scheduler_bridge.service import is_outage
+from scheduler_bridge.service import is_outage, log_database_error
 from scheduler_bridge.wiring import Parts, build, look_at_database
-from tasks.agenda import AUDIT_SECONDS
-from tasks.app import app, calm, configuration, is_housekeeping, settings
+from tasks.agenda import ASK_FOR_AUDIT_SECONDS, AUDIT_SECONDS
+from tasks.app import app, configuration, is_housekeeping, settings
 from tasks.messages import GUARDED
-from tasks.under_way import AWAY, UnderWay, leave, log_away
+from tasks.under_way import UnderWay, leave
 
-LET_RENEW = "the database has just come back: leases may still be renewed"
 MAIL_EXPIRES_SECONDS = 60  # an order to send them that nobody has taken by then is given again
 
-log = logging.getLogger(__name__)
 under_way = UnderWay()
-
-
 mailing = threading.Lock()
-watch = Watch(interval_seconds=AUDIT_SECONDS)
+away = threading.Event()  # the database, when it was asked last
+# Half a question earlier: a message that took less time than the one before is not turned away.
+watch = Watch(interval_seconds=AUDIT_SECONDS - ASK_FOR_AUDIT_SECONDS / 2)
 
 
 @cache
@@ -68,6 +65,14 @@ def rereading() -> Rereading | None:
     return Rereading(configuration.folder) if configuration else None
 
 
+def given_up(error: psycopg.OperationalError, what: str) -> str:
+    """One line. An outage was one for workers and sweeps too: no old rows are judged soon after it."""
+    if is_outage(error):
+        watch.disturbed()
+        away.set()
+    return log_database_error(error, what)
+
+
 @app.task(name=LOOK_AGAIN, ignore_result=True, Strategy=GUARDED)
 def look_again(stream: int, version: int) -> str:
     """Read a stream's rows anew and propose what follows; the body of every chord. What happened, for the log."""
@@ -76,8 +81,8 @@ def look_again(stream: int, version: int) -> str:
     with under_way:
         try:
             parts().bridge.look_again(stream)
-        except AWAY as error:
-            return log_away(error, f"stream {stream} is left to the sweep: ")
+        except psycopg.OperationalError as error:
+            return given_up(error, f"stream {stream} is left to the sweep: ")
     return "looked"
 
 
@@ -86,23 +91,16 @@ def sweep() -> str:
     """One sweep, unless one has just been; what happened, for the log."""
     with under_way:
         try:
-            if calm.away:
+            if away.is_set():
                 look_at_database(settings)  # fails at once where a pool would wait
-            if not calm.answered():
-                log.info("no sweep: %s", LET_RENEW, extra={"action": "database_back"})
-                return LET_RENEW
+                away.clear()
             if not parts().sweep.run():
                 return "another sweep has just been"
             if outbox().is_due():
                 send_mails.apply_async(expires=MAIL_EXPIRES_SECONDS, shadow="send_mails")
             return "swept"
-        except AWAY as error:
-            if not is_outage(error):
-                log.warning("the sweep is given up: %s", error, extra={"action": "sweep"})
-                return "given up"
-            watch.disturbed()
-            calm.disturbed()
-            return log_away(error, "no sweep: ")
+        except psycopg.OperationalError as error:
+            return given_up(error, "no sweep: ")
         except BROKER_ERRORS as error:  # of the broker: the next sweep asks again
             return f"swept; no mail is sent: {error}"
 
@@ -114,12 +112,8 @@ def audit() -> str:
         try:
             with parts().store.connection() as connection:
                 return watch.audit(connection)
-        except QueryCanceled as error:
-            log.warning("the audit is given up: %s", error, extra={"action": "audit"})
-            return "given up"
-        except AWAY as error:
-            watch.disturbed()
-            return log_away(error, "no audit: ")
+        except psycopg.OperationalError as error:
+            return given_up(error, "no audit: ")
 
 
 @app.task(name=SEND_MAILS, ignore_result=True, queue=HOUSEKEEPING, Strategy=GUARDED)
@@ -132,8 +126,8 @@ def send_mails() -> str:
             if (again := rereading()) and (found := again.follow(outbox().reloads())):
                 postman().email = found.email
             return f"{postman().deliver_due(outbox())} mails handled"
-    except AWAY as error:
-        return log_away(error, "no mail: ")
+    except psycopg.OperationalError as error:
+        return given_up(error, "no mail: ")
     finally:
         mailing.release()
 

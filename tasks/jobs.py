@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, ClassVar, cast
 
+import psycopg
 from celery import Task, bootsteps
 from celery.worker.consumer.tasks import Tasks
 
@@ -23,17 +24,18 @@ from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.model.jobs import Work
 from scheduler_bridge.orphan_watch import OrphanWatch, dead_among, installation, mark_for_agents
 from scheduler_bridge.store.listener import ORDERS, Listener
-from scheduler_bridge.wiring import Parts, build, database_url, owner_name, repository_folder
-from tasks.app import app, await_database, configuration, is_housekeeping, settings
+from scheduler_bridge.wiring import build, database_url, owner_name, repository_folder
+from tasks.app import app, configuration, is_housekeeping, once_there, settings
 from tasks.consuming import canary, end_in_order
 from tasks.environment import shown_to_agents
 from tasks.events import EventBatches
-from tasks.host import AgentHost, Hint, Surroundings
+from tasks.host import AgentHost, Hint
 from tasks.keeper import Keeper
 from tasks.leases import Leases
 from tasks.messages import GUARDED
 from tasks.queues import OpenQueues
-from tasks.under_way import AWAY, leave
+from tasks.surroundings import Surroundings
+from tasks.under_way import leave
 from workers.job_log import JobLogs
 from workers.timing import Timers
 
@@ -89,7 +91,7 @@ class HostStep(bootsteps.StartStopStep):
     def start(self, worker: Any) -> None:
         """Build the host, report it, begin to tend it."""
         assert configuration is not None, "refused in tasks.app"
-        parts = _parts()
+        parts = once_there(partial(build, settings, app, "worker"))
         name = owner_name("worker", settings.host)
         leases = Leases(parts.store, name, lease_seconds=settings.lease_seconds)
         here = installation(database_url(settings))
@@ -107,7 +109,7 @@ class HostStep(bootsteps.StartStopStep):
         alone = self._orphans.start()  # before anybody may start their jobs again on this host
         host = Host(settings.host, worker.concurrency if settings.slots else 0)
         self._host = AgentHost(host, name, parts.store, parts.proposals, surroundings, leases)
-        with suppress(*AWAY):  # then the keeper reports it, and leases expire
+        with suppress(psycopg.OperationalError):  # then the keeper reports it, and leases expire
             if alone:
                 self._host.take_over(dead_among)
             self._host.reporting.report(time.monotonic())
@@ -157,14 +159,6 @@ def what_changed() -> tuple[Mapping[str, AgentType], Timers] | None:
     assert configuration is not None
     found = read_again(configuration.folder)
     return (found.agent_types, _timers(found.timers)) if found else None
-
-
-def _parts() -> Parts:
-    """Store and publisher of this worker, once there is a database."""
-    while True:
-        await_database()
-        with suppress(*AWAY):
-            return build(settings, app, "worker")
 
 
 def _for_agents() -> dict[str, str]:

@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import psycopg
+
 from scheduler_bridge.dispatch.routes import queues_of_host
 from scheduler_bridge.model.agents import AgentType
+from scheduler_bridge.service import log_database_error
 from scheduler_bridge.store.listener import Listener
 from tasks.host import AgentHost
 from tasks.queues import OpenQueues
-from tasks.under_way import AWAY, log_away
 from workers.timing import Timers
 
 log = logging.getLogger(__name__)
@@ -87,7 +89,7 @@ class Keeper:
                 if self._listener.wait(LISTEN_SECONDS):
                     self._host.alarm.ring(orders=True)
                 wait = FIRST_RETRY_SECONDS
-            except AWAY:  # the keeper says so
+            except psycopg.OperationalError:  # the keeper says so
                 self._stopped.wait(wait)
                 wait = min(2 * wait, LONGEST_RETRY_SECONDS)
 
@@ -141,7 +143,7 @@ def _safely(deed: Callable[[], None]) -> None:
     """Whatever goes wrong, leases must be renewed a second later."""
     try:
         deed()
-    except AWAY as error:
-        log_away(error)
+    except psycopg.OperationalError as error:
+        log_database_error(error)
     except Exception:
         log.exception("the host could not be tended", extra={"action": "tend_failed"})

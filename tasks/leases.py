@@ -13,10 +13,12 @@ import threading
 import time
 from dataclasses import dataclass
 
+import psycopg
+
 from scheduler_bridge.model.jobs import Work
 from scheduler_bridge.model.lease import Lease
+from scheduler_bridge.service import log_database_error
 from scheduler_bridge.store.port import Held, JobStore, Orders
-from tasks.under_way import AWAY, log_away
 from workers.command_line import nice_of
 from workers.orders import Abandon, Pause, Resume, SetPriority, SetVerbosity, Stop
 from workers.session import Session
@@ -142,8 +144,8 @@ class Leases:
         attempts = [Held(entry.work.job, entry.work.epoch, entry.session.items) for entry in due]
         try:
             held = self._store.renew(self._worker, attempts)
-        except AWAY as error:
-            log_away(error, "leases were not renewed: ")
+        except psycopg.OperationalError as error:
+            log_database_error(error, "leases were not renewed: ")
             return
         for entry, attempt in zip(due, attempts, strict=True):
             if attempt.job in held:
@@ -162,8 +164,8 @@ class Leases:
             return
         try:
             self._store.keep_log_paths({attempt: str(log.path) for attempt, log in new.items()})
-        except AWAY as error:
-            log_away(error, "job logs were not told of: ")
+        except psycopg.OperationalError as error:
+            log_database_error(error, "job logs were not told of: ")
             return
         for log in new.values():
             log.told = True
@@ -179,8 +181,8 @@ class Leases:
         try:
             if entries:
                 killed = self._store.killed([Held(e.work.job, e.work.epoch, e.items) for e in entries])
-        except AWAY as error:
-            log_away(error, "what became of some jobs is not known: ")
+        except psycopg.OperationalError as error:
+            log_database_error(error, "what became of some jobs is not known: ")
         for entry in entries:
             text = killed.get(entry.work.job)
             if text is None:
@@ -200,8 +202,8 @@ class Leases:
             return
         try:
             self._store.keep_output({(e.work.job, e.work.epoch): e.session.output() for e in chatty})
-        except AWAY as error:
-            log_away(error, "output was not kept: ")
+        except psycopg.OperationalError as error:
+            log_database_error(error, "output was not kept: ")
 
     def _kill(self, entry: _Entry, text: str) -> None:
         if not self._is_let_go(entry):

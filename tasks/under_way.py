@@ -12,15 +12,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import psycopg
-from psycopg_pool import PoolTimeout
 
+from scheduler_bridge.service import log_database_error
 from workers.process import SpawnError
 
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
-AWAY = (psycopg.OperationalError, PoolTimeout)  # what is raised while the database cannot be reached
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
 
@@ -52,7 +51,7 @@ class UnderWay:
         self._over.set()
 
     def persistently(self, verb: Callable[[], Answer]) -> Answer:
-        """Repeat until the database answers, or raise its error once tasks are to give up.
+        """Repeat until the database has done it, or raise its error once tasks are to give up.
 
         The verbs of the store are safe to repeat: the epoch refuses what is out of date.
         """
@@ -60,10 +59,10 @@ class UnderWay:
         while True:
             try:
                 return verb()
-            except AWAY as error:
+            except psycopg.OperationalError as error:
                 if self._over.is_set():
                     raise
-                log_away(error)
+                log_database_error(error)
                 self._over.wait(wait)
                 wait = min(2 * wait, LONGEST_RETRY_SECONDS)
 
@@ -85,13 +84,6 @@ class UnderWay:
                     raise
                 log.warning("%s: tried again in %.1f s", error, wait, extra={"action": "no_room"})
                 self._over.wait(wait)
-
-
-def log_away(error: Exception, what: str = "") -> str:
-    """One line about a database that cannot be reached, and what it means for `what`; the line, for the task."""
-    sentence = f"{what}the database cannot be reached: {' '.join(str(error).split())}"
-    log.warning("%s", sentence, extra={"action": "database_away"})
-    return sentence
 
 
 def leave(

@@ -107,8 +107,10 @@ class Conduct:
         """The agent is ready: the claim becomes a start, if it is still ours."""
         pre_2_0 = self._agent.conversation.dialect is Dialect.PRE_2_0
         if not self._started(self._agent.process.pid):
-            # A pre-2.0 agent stays, and has been given nothing.
-            self._lose("the claim is gone", kill=not pre_2_0)
+            # Paused, ended or taken back meanwhile: nobody is to blame. A pre-2.0 agent stays, and was given nothing.
+            if not pre_2_0:
+                self._kill()
+            self._settle(Ending.RETURNED, "the claim is gone")
             return
         data = self._work.data
         self._lines = deque(data.removesuffix("\n").split("\n") if pre_2_0 else [data])
@@ -282,12 +284,14 @@ class Conduct:
         self.report.note(reason)
         self._settle(Ending.FAILED, reason)
 
-    def _lose(self, reason: str, *, kill: bool = True) -> None:
-        if kill:
-            self._agent.kill()
-            if self.report.log:
-                self.report.log.note_if_begun(str(ExitStatus(signal.SIGKILL, True)))
+    def _lose(self, reason: str) -> None:
+        self._kill()
         self._settle(Ending.LOST, reason)
+
+    def _kill(self) -> None:
+        self._agent.kill()
+        if self.report.log:
+            self.report.log.note_if_begun(str(ExitStatus(signal.SIGKILL, True)))
 
     def _settle(self, ending: Ending, reason: str = "") -> None:
         self.outcome = Outcome(ending, self.report.items, reason, self.report.email)

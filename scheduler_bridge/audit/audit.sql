@@ -37,12 +37,14 @@ where q.jq_pk is null or q.jq_endtime is not null or q.jq_end_bits >= 2
 select a.job, timestamptz '-infinity' from scheduler_bridge.attempt a where a.ended_at is null group by a.job having count(*) > 1
 
 -- completed_twice --
--- A row that somebody has set back by hand after its completion shows too.
+-- A row that somebody has set back by hand after its completion shows too; not an agent that came to its end when its row had
+-- been ended from outside.
 select distinct a.job, timestamptz '-infinity'
 from (select * from scheduler_bridge.attempt a where a.ended_at > now() - make_interval(secs => %(ledger)s)
       order by a.ended_at desc limit %(attempts)s) a
-where a.epoch > 1 and a.ending = 'completed' and exists (
+where a.epoch > 1 and a.ending = 'completed' and a.reason not like 'ended from outside%%' and exists (
     select from scheduler_bridge.attempt b where b.job = a.job and b.epoch < a.epoch and b.ending = 'completed'
+      and b.reason not like 'ended from outside%%'
 )
 
 -- attempts_overlap --
@@ -77,12 +79,13 @@ select o.job, timestamptz '-infinity' from scheduler_bridge.open_job o
 where o.worker is not null and not exists (select from scheduler_bridge.attempt a where a.job = o.job and a.ended_at is null)
 
 -- start_without_lease --
--- Rows whose start is that of an attempt which has ended; another scheduler's start has another time.
+-- Rows whose start is that of an attempt which has ended; another scheduler's start has another time. Rows that somebody has
+-- let wait again by hand without taking their start away show too: nobody starts them.
 with over as (
     select a.job, a.started_at
     from (select * from scheduler_bridge.attempt a where a.ended_at > now() - make_interval(secs => %(ledger)s)
           order by a.ended_at desc limit %(attempts)s) a
-    where a.started_at is not null and a.ending in ('returned', 'lost')
+    where a.started_at is not null
     union
     select a.job, a.started_at
     from scheduler_bridge.open_job o join scheduler_bridge.attempt a on a.job = o.job and a.epoch = o.epoch
@@ -92,6 +95,12 @@ select v.job, timestamptz '-infinity'
 from over v cross join lateral (select * from public.jobqueue q where q.jq_pk = v.job offset 0) q
 where q.jq_starttime = v.started_at and q.jq_endtime is null and q.jq_end_bits < 2
   and not exists (select from scheduler_bridge.attempt a where a.job = v.job and a.ended_at is null)
+
+-- lease_without_start --
+-- Rows that somebody has set back while an agent runs: it learns that within a renewal.
+select a.job, null::timestamptz
+from scheduler_bridge.attempt a cross join lateral (select * from public.jobqueue q where q.jq_pk = a.job offset 0) q
+where a.ended_at is null and a.started_at is not null and q.jq_starttime is null and q.jq_endtime is null
 
 -- lease_expired --
 -- A sweep takes them back.
@@ -107,14 +116,14 @@ where a.worker is not null and (a.ending = 'completed' or (a.ending = 'failed' a
   and q.jq_endtime = a.ended_at and (a.started_at is null or q.jq_starttime is null or q.jq_starttime >= '9999-12-31')
 
 -- endings_differ --
--- Not counted: what somebody else had ended before the attempt did, and what another scheduler has run since.
+-- Not counted: what somebody else ended while the attempt ran, and what another scheduler has run since.
 select a.job, timestamptz '-infinity'
 from (select * from scheduler_bridge.attempt a where a.ended_at > now() - make_interval(secs => %(ledger)s)
       order by a.ended_at desc limit %(attempts)s) a
 cross join lateral (select * from public.jobqueue q where q.jq_pk = a.job offset 0) q
 where (a.ending in ('completed', 'failed') or a.started_at is not null)
   and q.jq_endtime >= a.ended_at and q.jq_starttime is not distinct from a.started_at
-  and (q.jq_end_bits < 2) <> (a.ending = 'completed')
+  and (q.jq_end_bits < 2) <> (a.ending = 'completed') and a.reason not like 'ended from outside%%'
   and not exists (select from scheduler_bridge.attempt b where b.job = a.job and b.epoch > a.epoch)
 
 -- items_differ --
@@ -155,6 +164,12 @@ from scheduler_bridge.stream s cross join lateral (
 ) o
 where s.stream not in (select busy.stream from busy)
 
+-- waits_for_nothing --
+-- Neither startable nor with a dependency that the mirror knows. A sweep lets them start.
+select o.job, null::timestamptz from scheduler_bridge.open_job o
+where not o.ready and o.worker is null and not exists (select from scheduler_bridge.edge e where e.job = o.job)
+  and not exists (select from scheduler_bridge.unplanned u where u.stream = o.stream and u.job = o.job)
+
 -- stale_reason --
 -- Jobs that are parked for a reason which has gone, the oldest ones. Where jobs of the type end, or one that ran alone,
 -- reasons come and go: that does not count.
@@ -172,7 +187,7 @@ select p.job, null::timestamptz from parked p cross join lateral scheduler_bridg
 
 -- hint_unanswered --
 -- A hint that waits for a busy fleet is not lost: a host counts that has a free slot and where nothing was claimed or has
--- ended meanwhile.
+-- ended meanwhile. One that no live host can take is to be withdrawn.
 with host as materialized (
     select h.name from scheduler_bridge.host h
     where h.seen_at > now() - interval '30 seconds'
@@ -184,8 +199,9 @@ with host as materialized (
 )
 select o.job, null::timestamptz from scheduler_bridge.open_job o
 where o.ready and o.worker is null and o.proposed_at < now() - make_interval(secs => %(grace)s)
-  and exists (select from host h join scheduler_bridge.host_agent_type t on t.host = h.name
-              where t.agent_type = o.agent_type and h.name = coalesce(o.host, h.name))
+  and (exists (select from host h join scheduler_bridge.host_agent_type t on t.host = h.name
+               where t.agent_type = o.agent_type and h.name = coalesce(o.host, h.name))
+       or (exists (select from scheduler_bridge.live_host) and not scheduler_bridge.has_taker(o.agent_type, o.host)))
 
 -- edge_satisfied --
 -- Also an edge whose dependency, or whose job, has gone.

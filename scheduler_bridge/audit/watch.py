@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Watch:
-    """Audits as often as it is asked to, but not before the sweep has had its time; one a process.
+    """Audits when asked, unless somebody has within the interval, and not before the sweep has had its time.
 
     After an outage much is old that nobody could repair meanwhile. So nothing is asked for as long as the auditor lets
     things be, counted from the start of the process and from each time its database was away.
@@ -37,7 +37,7 @@ class Watch:
         if self._clock() - self._undisturbed_since < Thresholds().grace:
             return "no audit yet: the first sweeps have not had their time"
         last = kept(connection)
-        if last and (last.read_at - last.at).total_seconds() < self._interval_seconds / 2:
+        if last and (last.read_at - last.at).total_seconds() < self._interval_seconds:
             return "another audit has just been"
         found = audit(connection)
         remember(connection, found)

@@ -10,23 +10,24 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Event
 
 import click
 import psycopg
-from psycopg_pool import PoolTimeout
 
-from scheduler_bridge.cli.context import Options, pass_options
-from scheduler_bridge.cli.waiting import await_queue, end_when_told, log_to_stderr
+from scheduler_bridge.cli.context import Options, look_at_queue, pass_options
+from scheduler_bridge.cli.waiting import end_when_told, log_to_stderr
 from scheduler_bridge.command_port.serving import CommandService
+from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.dispatch.application import BridgeCelery, make_application
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.redis_url import redis_settings
-from scheduler_bridge.service import BridgeService, Calm
+from scheduler_bridge.service import BridgeService
 from scheduler_bridge.settings import Settings
 from scheduler_bridge.store.listener import Listener
-from scheduler_bridge.wiring import Parts, build, database_url, owner_name, redis_url
+from scheduler_bridge.wiring import Parts, build, database_url, once_there, owner_name, redis_url
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +84,23 @@ def bridge(options: Options) -> None:
     for problem in settings.warnings:
         log.warning("%s", problem, extra={"action": "configuration_problem"})
     url = database_url(settings)
-    ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
-    redis = redis_settings(redis_url(settings), settings.redis_verify, ca_file)
-    app = make_application(redis, slots=settings.slots, events=settings.events)
+    connect = partial(connected_parts, settings, application(settings))
     end_when_told("bridge")
-    parts, calm = parts_once_there(url, settings, app)
-    listener = WakingListener(url)
+    signals = remembered_hangups()
+    parts = once_there(url, connect)
+    serve(parts, settings=settings, configuration=configuration, signals=signals)
+    log.info("bridge stopped.", extra={"action": "stopped"})
+
+
+def serve(
+    parts: Parts,
+    *,
+    settings: Settings,
+    configuration: Configuration,
+    signals: SimpleQueue[int],
+) -> None:
+    """Be a bridge until SIGTERM or SIGINT; `signals` as `run_until_signalled` takes them."""
+    listener = WakingListener(database_url(settings))
     owner = owner_name("bridge", settings.host)
     commands = CommandService(
         parts.store, parts.proposals, settings, configuration, owner=owner, wake=listener.wake
@@ -98,51 +110,59 @@ def bridge(options: Options) -> None:
         parts.sweep,
         listener,
         interval_seconds=settings.sweep_seconds,
-        calm=calm,
         beside=commands.tend,
     )
     commands.begin()
     try:
-        run_until_signalled(service.run, listener.stop, commands.ask_for_reload)
+        run_until_signalled(service.run, listener.stop, commands.ask_for_reload, signals)
     finally:
         commands.close()
     listener.close()
     parts.store.close()
-    log.info("bridge stopped.", extra={"action": "stopped"})
 
 
-def parts_once_there(url: str, settings: Settings, app: BridgeCelery) -> tuple[Parts, Calm]:
-    """Store and publisher, once there is a database; a wait for it was an outage for all others too.
+def application(settings: Settings) -> BridgeCelery:
+    """The application on the broker of these settings."""
+    ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
+    redis = redis_settings(redis_url(settings), settings.redis_verify, ca_file)
+    return make_application(redis, slots=settings.slots, events=settings.events)
 
-    Raises BridgeError.
+
+def connected_parts(settings: Settings, app: BridgeCelery) -> Parts:
+    """Store and publisher, where the database has the queue and our schema.
+
+    Raises BridgeError, psycopg.OperationalError.
     """
-    calm = Calm.for_leases(settings.lease_seconds)
-    while True:
-        if await_queue(url):
-            calm.disturbed()
-        try:
-            return build(settings, app, "bridge"), calm
-        except (psycopg.OperationalError, PoolTimeout):  # gone again
-            calm.disturbed()
+    look_at_queue(database_url(settings))
+    return build(settings, app, "bridge")
+
+
+def remembered_hangups() -> SimpleQueue[int]:
+    """From now on SIGHUP does nothing but wait in this queue."""
+    signals: SimpleQueue[int] = SimpleQueue()
+    signal.signal(signal.SIGHUP, lambda number, frame: signals.put(number))
+    return signals
 
 
 def run_until_signalled(
-    service: Callable[[Event], None], wake: Callable[[], None], reload: Callable[[], None]
+    service: Callable[[Event], None],
+    wake: Callable[[], None],
+    reload: Callable[[], None],
+    signals: SimpleQueue[int],
 ) -> None:
     """Run `service(stopping)` in a thread until SIGTERM or SIGINT, then `wake` it; raises what it raises.
 
-    SIGHUP calls `reload`.
+    Each SIGHUP in `signals`, also one that came before, calls `reload`.
 
     The main thread only waits: a handler that runs there can never meet a lock that the service holds.
     """
-    events: SimpleQueue[int] = SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, frame: events.put(number))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: signals.put(number))
     stopping = Event()
     with ThreadPoolExecutor(1, "bridge") as threads:
         running = threads.submit(service, stopping)
-        running.add_done_callback(lambda _: events.put(0))
-        while events.get() == signal.SIGHUP:
+        running.add_done_callback(lambda _: signals.put(0))
+        while signals.get() == signal.SIGHUP:
             try:
                 reload()
             except psycopg.Error as error:

@@ -101,6 +101,12 @@ def connected(url: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
+def look_at_queue(url: str) -> None:
+    """Raise SchemaError where the queue's tables are missing, psycopg.OperationalError when the database is away."""
+    with connected(url) as connection:
+        require_queue(connection)
+
+
 def require_queue(connection: psycopg.Connection[Any]) -> None:
     """Raise SchemaError where the queue's tables are missing."""
     missing = Reading(connection).missing_tables()

@@ -6,12 +6,12 @@ from functools import partial
 
 import click
 
-from scheduler_bridge.cli.context import Options, connected, pass_options, require_queue
-from scheduler_bridge.cli.waiting import log_to_stderr, once_there
+from scheduler_bridge.cli.context import Options, connected, look_at_queue, pass_options, require_queue
+from scheduler_bridge.cli.waiting import log_to_stderr
 from scheduler_bridge.migrate import check_schema, install_trigger, migrate, remove_trigger
 from scheduler_bridge.migrate import create_queue as make_queue
 from scheduler_bridge.store.pruning import prune_history
-from scheduler_bridge.wiring import database_url, repository_folder
+from scheduler_bridge.wiring import database_url, once_there, repository_folder
 
 MOST_DAYS = 36_500  # a database cannot count back for ever
 
@@ -44,8 +44,7 @@ def _migrated(url: str, create_queue: bool) -> list[str]:
     """The names of the files applied now; safe to repeat. Raises SchemaError where there is no queue."""
     if create_queue:
         make_queue(url)
-    with connected(url) as connection:
-        require_queue(connection)
+    look_at_queue(url)
     return migrate(url)
 
 
@@ -78,8 +77,7 @@ def remove_the_trigger(options: Options) -> None:
     Example: scheduler-bridge remove-trigger
     """
     url = database_url(options.settings()[0])
-    with connected(url) as connection:
-        require_queue(connection)
+    look_at_queue(url)
     remove_trigger(url)
     click.echo("jobqueue has no trigger of ours")
 

@@ -64,7 +64,7 @@ def fossology(ctx: click.Context, /, **given: Any) -> None:
 
     Starts bridge, worker, housekeeping and beat, and restarts one that ends. SIGTERM ends it when the running
     jobs have ended, SIGQUIT at once, SIGHUP reads the configuration again. Without REDIS_URL a broker runs in the
-    state folder (SCHEDULER_BRIDGE_STATE).
+    state folder (SCHEDULER_BRIDGE_STATE). A database that is away is waited for.
 
     \b
     Example: scheduler-bridge fossology --config /usr/local/etc/fossology

@@ -17,7 +17,8 @@ LONGEST_DEADLINE_SECONDS = 30 * 86_400
 def rerun(options: Options, stream: int, failed: bool) -> None:
     """Let the failed jobs of a stream run again.
 
-    They and all that failed with them wait again as if never started; what has completed stays so.
+    They and all that failed with them wait again as if never started; what has completed stays so. A job that
+    was killed is left out, with what depends on it, until its agent has ended; where there is one the exit status is 1.
 
     \b
     Example: scheduler-bridge rerun 12 --failed
@@ -27,9 +28,13 @@ def rerun(options: Options, stream: int, failed: bool) -> None:
     with options.connection() as connection:
         if connection.execute("select from job where job_pk = %s", [stream]).fetchone() is None:
             raise BridgeError(f"there is no stream {stream}")
-        row = connection.execute("select scheduler_bridge.rerun_failed(%s)", [stream]).fetchone()
-    count = row[0] if row else 0
-    click.echo(f"{count} jobs wait again" if count else f"no job of stream {stream} has failed")
+        ((again, left_out),) = connection.execute("select * from scheduler_bridge.rerun_failed(%s)", [stream])
+    if again or not left_out:
+        click.echo(f"{again} jobs wait again" if again else f"no job of stream {stream} has failed")
+    if left_out:
+        raise BridgeError(
+            f"{left_out} left out: an agent of theirs is still being ended; run this again in a moment"
+        )
 
 
 @click.command

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import click
 
-from scheduler_bridge.cli.context import Options, connected, pass_options, require_queue
-from scheduler_bridge.cli.waiting import await_queue, end_when_told, log_to_stderr
+from scheduler_bridge.cli.context import Options, look_at_queue, pass_options
+from scheduler_bridge.cli.waiting import end_when_told, log_to_stderr
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.settings import Settings
 from scheduler_bridge.supervisor import STOP_GRACE_SECONDS
 from scheduler_bridge.up import up as run_all
+from scheduler_bridge.wiring import once_there
 
 STOP_MARGIN_SECONDS = 10.0  # a worker writes down how its agents ended
 
@@ -48,10 +50,9 @@ def local_settings(options: Options, *, wait: bool = False) -> tuple[Settings, C
     if settings.database_url and wait:
         log_to_stderr()
         end_when_told("up")
-        await_queue(settings.database_url)
+        once_there(settings.database_url, partial(look_at_queue, settings.database_url))
     elif settings.database_url:
-        with connected(settings.database_url) as connection:
-            require_queue(connection)
+        look_at_queue(settings.database_url)
     return settings, configuration
 
 

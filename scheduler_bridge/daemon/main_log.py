@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import threading
@@ -22,6 +23,8 @@ REMEMBERED_LINES = 5  # of a part, to say why it did not start
 MODE = 0o640
 
 Heard = Callable[[str, str], None]
+
+OURS = logging.getLogger("scheduler_bridge")  # above the loggers of all our modules
 
 
 def log_path(given: str | None, log_folder: Path | None, state: Path) -> str:
@@ -130,6 +133,29 @@ class MainLog:
             os.dup2(file, 1)
             os.dup2(file, 2)
         return os.fdopen(file, "ab", buffering=0)
+
+
+class Records(logging.Handler):
+    """Writes down what our own modules say by way of `logging`, as a context manager, before the parts run.
+
+    What they warn of keeps the scheduler from running, so that it is shown whatever the verbosity.
+    """
+
+    def __init__(self, log: MainLog) -> None:
+        super().__init__()
+        self._log = log
+
+    def __enter__(self) -> None:
+        OURS.setLevel(logging.INFO)
+        OURS.addHandler(self)
+
+    def __exit__(self, *_: object) -> None:
+        OURS.removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One record."""
+        write = self._log.error if record.levelno >= logging.WARNING else self._log.say
+        write(self.format(record))
 
 
 def _now() -> datetime:

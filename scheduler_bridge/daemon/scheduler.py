@@ -9,6 +9,7 @@ import socket
 import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -25,6 +26,7 @@ from scheduler_bridge.daemon.others import require_alone
 from scheduler_bridge.daemon.part import command_of
 from scheduler_bridge.daemon.places import host_name, require_state_folder
 from scheduler_bridge.daemon.startup_tests import failed_agent_types
+from scheduler_bridge.daemon.waiting import once_there
 from scheduler_bridge.embedded import Services, services
 from scheduler_bridge.errors import BridgeError, SettingsError
 from scheduler_bridge.migrate import migrate
@@ -86,12 +88,7 @@ def _serve(choices: Choices, settings: Settings, log: MainLog, starter: Starter)
         log.warn(str(problem))
     if settings.database_url is None:
         raise SettingsError(f"{choices.config} names no database: it needs a Db.conf, or set DATABASE_URL")
-    require_columns(settings.database_url)
-    migrate(settings.database_url)
-    # Before the reset: whoever holds the port may be running the very jobs that look as if they were left.
-    require_port(settings.database_url, settings.host, settings.port)
-    if choices.reset:
-        log.say(f"reset: {reset_queue(settings.database_url)} jobs are free again")
+    once_there(settings.database_url, partial(_prepare, choices, settings, log), log, starter)
     urls = {"DATABASE_URL": settings.database_url, "REDIS_URL": settings.redis_url or ""}
     with services(settings.state_folder, urls) as running:
         _banner(log, "started", choices)
@@ -101,6 +98,17 @@ def _serve(choices: Choices, settings: Settings, log: MainLog, starter: Starter)
         )
     _banner(log, "closed", choices)
     return 0
+
+
+def _prepare(choices: Choices, settings: Settings, log: MainLog) -> None:
+    """The database, for the parts; safe to repeat. Raises QueueError, BridgeError, psycopg.Error."""
+    assert settings.database_url is not None
+    require_columns(settings.database_url)
+    migrate(settings.database_url)
+    # Before the reset: whoever holds the port may be running the very jobs that look as if they were left.
+    require_port(settings.database_url, settings.host, settings.port)
+    if choices.reset:
+        log.say(f"reset: {reset_queue(settings.database_url)} jobs are free again")
 
 
 def _settings(choices: Choices) -> tuple[Settings, Configuration]:

@@ -8,14 +8,14 @@ makes one of them wrong:
 - No result of a task is ever read. The result backend exists because Redis counts the members of a chord there.
 - Connections that publish or count give up after half a second on a frozen Redis; only the one that consumes may wait.
   After that all of this process fail at once for a moment (`Quiet`): counting is up to four commands and a message.
+  So do events, which nobody waits for: they are dropped.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from typing import Any
 
@@ -30,7 +30,6 @@ from scheduler_bridge.dispatch.quiet import Quiet
 from scheduler_bridge.dispatch.transport import BROKER_ERRORS, GuardedConnection
 
 PUBLISH_SECONDS = 0.5
-EVENTLESS_SECONDS = 5.0  # after an event that could not be sent
 CONSUME_SECONDS = 5
 CHORD_SECONDS = 30 * 86_400  # longer than the longest wait of a stream
 POOL_LIMIT = 64  # >= 4 x threads; nested acquisition blocks for ever below it
@@ -45,17 +44,12 @@ class ImpatientDispatcher(Dispatcher):  # type: ignore[misc]  # untyped package
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._quiet_until = 0.0
         super().__init__(*args, **options)
         self.buffer_while_offline = False
 
-    def _publish(self, event: Any, producer: Any, routing_key: str, **options: Any) -> None:
-        if time.monotonic() < self._quiet_until:
-            return
-        try:
-            super()._publish(event, producer, routing_key, **options)
-        except BROKER_ERRORS:
-            self._quiet_until = time.monotonic() + EVENTLESS_SECONDS
+    def _publish(self, *args: Any, **options: Any) -> None:
+        with suppress(*BROKER_ERRORS), self.app.quiet.respected():
+            super()._publish(*args, **options)
 
 
 class ImpatientEvents(Events):

@@ -75,7 +75,8 @@ create table attempt (
     ending text check (ending in ('completed', 'failed', 'returned', 'lost')),
     reason text not null default '',
     email text,                                    -- what the agent wants to be said in the stream's mail
-    primary key (job, epoch)
+    primary key (job, epoch),
+    check (ended_at is not null or expires_at is not null)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000);
 
 create index attempt_open on attempt (host, agent_type) where ended_at is null;
@@ -172,6 +173,8 @@ create table progress (
     foreign_round_at timestamptz not null default '-infinity',  -- when the latest round began, whyever
     mirror_slice int not null default 0,
     swept_at timestamptz not null default '-infinity',
+    lenient_until timestamptz not null default '-infinity',  -- until then no lease is taken back for its time alone
+    leniences int not null default 0,              -- how often in succession that was moved
     reloads int not null default 0                 -- how often the configuration was to be read again
 );
 

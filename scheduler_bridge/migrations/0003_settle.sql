@@ -194,7 +194,11 @@ begin
     if coalesce(cardinality(p_jobs), 0) = 0 then
         return;
     end if;
-    select array_agg(v.job), array_agg(v.endtext), array_agg(v.reason) into v_doomed, v_texts, v_reasons from verdicts(p_jobs) v;
+    if exists (select from verdicts(p_jobs)) then
+        perform no_mirroring();
+        -- Asked again: whoever held it up may have let the failed prerequisite wait again (`rerun_failed`).
+        select array_agg(v.job), array_agg(v.endtext), array_agg(v.reason) into v_doomed, v_texts, v_reasons from verdicts(p_jobs) v;
+    end if;
     select array_agg(e.job), array_agg(e.needs) into v_met_by, v_met
     from edge e left join jobqueue p on p.jq_pk = e.needs
     where e.job = any (p_jobs) and (
@@ -204,9 +208,6 @@ begin
         ))
     );
     v_ready := satisfied(p_jobs);  -- after v_met: what has lost its last edge is among them
-    if v_doomed is not null then
-        perform no_mirroring();
-    end if;
     perform lock_jobs(v_ready || v_met_by || v_doomed || array(select d.job from dependents_of(v_doomed) d));
     if v_doomed is not null then
         perform tell_of_unknown(v_doomed, v_texts, v_reasons, array(select fail_jobs(v_doomed, v_texts, v_reasons)));

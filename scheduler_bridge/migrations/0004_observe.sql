@@ -1,5 +1,11 @@
 -- From foreign rows to the mirror, and from the mirror to the planner.
 
+-- The only host that a row may run on; null: any.
+create function wanted_host(p_host text, p_local boolean) returns text
+language sql immutable as $$
+    select case when p_local then 'localhost' else nullif(p_host, '') end
+$$;
+
 -- Mirrors open rows of jobqueue with p_low < jq_pk <= p_high and their unsatisfied dependencies.
 -- Left out: rows the pre-2.0 scheduler's operators queued as commands, and rows that another scheduler has started.
 create function mirror(p_low int, p_high int) returns int[]
@@ -20,7 +26,7 @@ begin
     end if;
     with fresh as (
         insert into open_job (job, stream, agent_type, host, priority, epoch, before)
-        select q.jq_pk, q.jq_job_fk, q.jq_type, case when t.local then 'localhost' else nullif(q.jq_host, '') end,
+        select q.jq_pk, q.jq_job_fk, q.jq_type, wanted_host(q.jq_host, t.local),
                j.job_priority, earlier.epoch, earlier.epoch
         from jobqueue q join job j on j.job_pk = q.jq_job_fk left join agent_type t on t.name = q.jq_type
         cross join lateral (select coalesce(max(a.epoch), 0) as epoch from attempt a where a.job = q.jq_pk) earlier

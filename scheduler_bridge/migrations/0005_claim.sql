@@ -14,6 +14,14 @@ begin
 end
 $$;
 
+-- A time as people read it, in the time zone of the connection.
+create function shown_time(p_time timestamptz) returns text
+language plpgsql stable as $$
+begin
+    return to_char(p_time, 'YYYY-MM-DD HH24:MI:SS TZ');
+end
+$$;
+
 -- "May this job start on this host, and if not, why?" The one answer that claim, `status` and `why` give; p_host
 -- null asks about any host. kind is null when it may start. The order of the questions is the order of importance.
 create function obstacle(p_job int, p_host text, out kind text, out subject text)
@@ -56,7 +64,7 @@ begin
     if v.type is null then
         kind := 'unknown_type'; subject := v.agent_type;
     elsif v.not_before > now() then
-        kind := 'backoff'; subject := to_char(v.not_before, 'YYYY-MM-DD HH24:MI:SS TZ');
+        kind := 'backoff'; subject := shown_time(v.not_before);
     elsif v.wanted is not null and v.wanted <> coalesce(p_host, v.wanted) then
         kind := 'wrong_host'; subject := v.wanted;
     elsif p_host is null and not has_taker(v.agent_type, v.wanted) then
@@ -209,8 +217,8 @@ end
 $$;
 
 -- Extends the leases of a worker's jobs and stores their counts, all in one statement of the caller. Returns the jobs
--- still held with what is ordered for them; one that is missing has moved on or was ended by somebody else, and its agent
--- must die.
+-- still held with what is ordered for them; one that is missing has moved on, or somebody else has ended its row or set it back,
+-- and its agent must die.
 create function renew(p_worker text, p_jobs int[], p_epochs int[], p_items int[], p_lease interval)
 returns table (job int, paused boolean, priority int, verbosity int)
 language plpgsql set search_path from current as $$
@@ -230,7 +238,7 @@ begin
         select held.job, q.jq_endtext is not distinct from 'Paused', j.job_priority, o.verbosity
         from held join jobqueue q on q.jq_pk = held.job join job j on j.job_pk = q.jq_job_fk
         left join open_job o on o.job = held.job
-        where q.jq_endtime is null;
+        where q.jq_endtime is null and (q.jq_starttime is not null or held.started_at is null);
 end
 $$;
 

@@ -65,7 +65,8 @@ begin
 end
 $$;
 
--- The part of `finish` that ends the row, unless somebody else has, and fails what depends on a failure.
+-- The part of `finish` that ends the row, unless somebody else has, and fails what depends on a failure. A row that somebody
+-- has set back while its agent ran is free again, to be run as it asks.
 create function end_row(p_job int, p_epoch int, p_ending text, p_items int) returns void
 language plpgsql set search_path from current as $$
 begin
@@ -73,8 +74,18 @@ begin
     set jq_endtime = now(), jq_end_bits = jq_end_bits | case p_ending when 'completed' then 1 else 2 end,
         jq_endtext = case p_ending when 'completed' then 'Completed' else 'Failed' end,
         jq_schedinfo = null, jq_itemsprocessed = p_items
-    where q.jq_pk = p_job and q.jq_endtime is null;
-    if found and (p_ending = 'lost' or (p_ending = 'failed' and counted_attempts(p_job) > 1)) then
+    from attempt a
+    where q.jq_pk = p_job and q.jq_endtime is null and a.job = p_job and a.epoch = p_epoch
+      and (q.jq_starttime is not null or a.started_at is null);
+    if not found then
+        if exists (select from jobqueue q where q.jq_pk = p_job and q.jq_endtime is null) then
+            update attempt a set reason = 'ended from outside: set back' where a.job = p_job and a.epoch = p_epoch;
+            perform free_row(p_job, p_epoch, interval '0', null, null);
+            return;
+        end if;
+        update attempt a set reason = 'ended from outside: ' || coalesce(q.jq_endtext, '')
+        from jobqueue q where a.job = p_job and a.epoch = p_epoch and q.jq_pk = p_job and p_ending = 'completed';
+    elsif p_ending = 'lost' or (p_ending = 'failed' and counted_attempts(p_job) > 1) then
         update attempt a set reason = a.reason || '; given up after ' || counted_attempts(p_job) || ' attempts'
         where a.job = p_job and a.epoch = p_epoch;
     end if;
@@ -97,9 +108,11 @@ begin
     where q.jq_pk = p_job and q.jq_endtime is null and q.jq_starttime < '9999-12-31'
       and a.job = p_job and a.epoch = p_epoch and a.started_at is not null;
     update open_job o
-    set worker = null, ready = true, proposed_at = null, proposals = 0, refused_at = now(), subject = p_subject,
+    set worker = null, ready = true, proposed_at = null, proposals = 0, refused_at = now(),
         obstacle = case when q.jq_starttime >= '9999-12-31' then 'paused' when p_wait > interval '0' then 'backoff'
                         else p_obstacle end,
+        subject = case when q.jq_starttime >= '9999-12-31' then null when p_wait > interval '0' then shown_time(now() + p_wait)
+                       else p_subject end,
         not_before = case when p_wait > interval '0' then now() + p_wait end
     from jobqueue q where o.job = p_job and q.jq_pk = p_job and q.jq_endtime is null;
     if not found then
@@ -188,6 +201,9 @@ begin
     select q.jq_end_bits into v_bits from jobqueue q where q.jq_pk = p_job and q.jq_endtime is not null;
     if v_bits >= 2 then
         perform no_mirroring();
+        select q.jq_end_bits into v_bits from jobqueue q where q.jq_pk = p_job and q.jq_endtime is not null;
+    end if;
+    if v_bits >= 2 then  -- still, and not let to wait again meanwhile (`rerun_failed`)
         v_doomed := array(select d.job from dependents_of(array[p_job]) d);  -- of one that somebody killed while it ran
     elsif v_bits is not null then
         select array_agg(e.job) into v_dependents from edge e where e.needs = p_job;

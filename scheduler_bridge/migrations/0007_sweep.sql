@@ -1,12 +1,22 @@
 -- The periodic pass: makes certain what events make fast. Every part is idempotent and may run in several processes.
 
--- Takes the turn for a pass; false when another process has passed less than half an interval ago, so that two beats
--- cost no more than one.
-create function sweep_turn(p_interval interval) returns boolean
+-- Takes the turn for a pass; false when another process has passed less than half of p_turn ago, so that two beats cost no
+-- more than one. p_interval is the usual time between two passes.
+-- Where nobody has passed for long, the database was away: then nobody could renew a lease either, or write how a job ended.
+-- So no lease is taken back until every worker has had the time to renew, which it does three times a lease. Three passes
+-- in succession may be so; sweeps that are slow and not held up by an outage take leases back with the fourth.
+create function sweep_turn(p_turn interval, p_interval interval, p_lease interval) returns boolean
 language plpgsql set search_path from current as $$
 begin
     perform set_config('synchronous_commit', 'off', true);  -- a crash that takes it back costs one pass more
-    update progress set swept_at = now() where swept_at < now() - p_interval / 2;
+    update progress p
+    set swept_at = now(),
+        lenient_until = case when outage.was then now() + p_lease / 3 else p.lenient_until end,
+        leniences = case when outage.was then p.leniences + 1 when now() < p.lenient_until then p.leniences else 0 end
+    from (
+        select q.swept_at < now() - greatest(p_lease / 2, 3 * p_interval) and q.leniences < 3 as was from progress q
+    ) outage
+    where p.swept_at < now() - p_turn / 2;
     return found;
 end
 $$;
@@ -17,8 +27,8 @@ language sql stable set search_path from current as $$
     select distinct a.worker from attempt a where a.ended_at is null and a.host = p_host
 $$;
 
--- Takes back what workers no longer renew, and at once what those have that are known to be dead: the row is free again, as
--- if never started, and so are the limits it drew on. Returns the jobs.
+-- Takes back what workers no longer renew, unless an outage kept them from it (`sweep_turn`); where some are named that are known
+-- to be dead, at once what they have, and nothing else. The row is free again, as if never started, and so are the limits it drew on. Returns the jobs.
 create function reclaim(p_dead text[]) returns setof int
 language plpgsql set search_path from current as $$
 declare
@@ -27,7 +37,9 @@ declare
 begin
     perform no_mirroring();
     for v in
-        select * from attempt a where a.ended_at is null and (a.expires_at < now() or a.worker = any (p_dead))
+        select * from attempt a
+        where a.ended_at is null and case when p_dead <> '{}' then a.worker = any (p_dead)
+                                          else a.expires_at < now() and now() >= (select p.lenient_until from progress p) end
         order by a.job for update skip locked
     loop
         perform finish(v.job, v.epoch, 'lost', v.items,
@@ -64,6 +76,7 @@ declare
     v_tied int[];  -- jobs and, at the same place, a prerequisite that they need now
     v_needs int[];
     v_repriced int[];
+    v_moved int[];  -- of another agent type now, or for another host
     v_cleared int[];
 begin
     v_gone := array(
@@ -88,13 +101,17 @@ begin
         select o.job from open_job o join job j on j.job_pk = o.stream
         where o.job = any (p_jobs) and o.priority <> j.job_priority
     );
+    v_moved := array(
+        select o.job from open_job o join jobqueue q on q.jq_pk = o.job left join agent_type t on t.name = q.jq_type
+        where o.job = any (p_jobs) and o.worker is null and (q.jq_type <> o.agent_type or wanted_host(q.jq_host, t.local) is distinct from o.host)
+    );
     v_cleared := array(
         select o.job from open_job o
         where o.job = any (p_jobs) and o.worker is null and o.obstacle is not null and o.ready
           and o.refused_at < now() - interval '10 seconds' and (select b.kind from obstacle(o.job, null) b) is null
     );
 
-    perform lock_jobs(v_gone || v_cut || v_tied || v_repriced || v_cleared);
+    perform lock_jobs(v_gone || v_cut || v_tied || v_repriced || v_moved || v_cleared);
     perform forget_jobs(array(select o.job from open_job o where o.job = any (v_gone) and o.worker is null));
     delete from edge e using unnest(v_cut, v_needless) as c (job, needs) where e.job = c.job and e.needs = c.needs;
     insert into edge (job, needs)
@@ -106,19 +123,25 @@ begin
     )
     insert into unplanned (stream, job) select waiting.stream, waiting.job from waiting on conflict do nothing;
     update open_job o set priority = j.job_priority from job j where j.job_pk = o.stream and o.job = any (v_repriced);
+    update open_job o
+    set agent_type = q.jq_type, host = wanted_host(q.jq_host, t.local), obstacle = null, subject = null, proposed_at = null
+    from jobqueue q left join agent_type t on t.name = q.jq_type
+    where o.job = any (v_moved) and o.worker is null and q.jq_pk = o.job;
     update open_job o set obstacle = null, subject = null where o.job = any (v_cleared) and o.worker is null;
     return p_jobs || v_changed;
 end
 $$;
 
--- Those of these open jobs about which the foreign tables or the configuration may say something else than the mirror does. Most of the time there are none, and then this is all that a slice costs. Each table is read once, by one
--- scan for all jobs: a lookup a job costs three times as much.
+-- Those of these open jobs about which the foreign tables or the configuration may say something else than the mirror does. Most
+-- of the time there are none, and then this is all that a slice costs. Each table is read once, by one scan for all jobs: a
+-- lookup a job costs three times as much.
 create function suspects(p_jobs int[]) returns int[]
 language plpgsql stable set search_path from current set enable_nestloop = off as $$
 begin
     return (
         with own as materialized (
-            select q.jq_pk as job from jobqueue q where q.jq_pk = any (p_jobs) and q.jq_endtime is null and q.jq_end_bits < 2
+            select q.jq_pk as job, q.jq_type as agent_type, q.jq_host as host
+            from jobqueue q where q.jq_pk = any (p_jobs) and q.jq_endtime is null and q.jq_end_bits < 2
         ), need as materialized (
             select d.jdep_jq_fk as job, coalesce(d.jdep_jq_depends_fk, 0) as needs from jobdepends d where d.jdep_jq_fk = any (p_jobs)
         ), prerequisite as materialized (
@@ -137,7 +160,9 @@ begin
             where o.job = any (p_jobs) and (
                 o.priority is distinct from j.priority
                 or (o.worker is null and (
-                    own.job is null or t.name is null or (o.host is not null and h.name is null)
+                    own.job is null or own.agent_type <> o.agent_type or t.name is null
+                    or o.host is distinct from wanted_host(own.host, t.local)
+                    or (o.host is not null and h.name is null)
                     or (not o.ready and o.job not in (select tie.job from tie))
                 ))
             )
@@ -320,9 +345,10 @@ begin
 end
 $$;
 
--- A worker reports its host: slots, what it can run now, and what it has but cannot run, with the reasons. Returns whether that frees jobs which had no host (they are
--- startable again), whether the host is to be drained and how many seconds are left for that (null: any), and how often the
--- configuration was to be read again. A host that is drained runs nothing; a new worker ends that.
+-- A worker reports its host: slots, what it can run now, and what it has but cannot run, with the reasons. Returns whether
+-- that frees jobs which had no host (they are startable again), whether the host is to be drained and how many seconds are left
+-- for that (null: any), and how often the configuration was to be read again. A host that is drained runs nothing; a new
+-- worker ends that.
 create function register_host(
     p_name text, p_slots int, p_worker text, p_types text[], p_broken text[], p_problems text[]
 )

@@ -129,6 +129,7 @@ language plpgsql set search_path from current as $$
 declare
     v_count bigint;
 begin
+    perform from progress for update;  -- before open jobs, as the sweep
     with reset as (
         update jobqueue q set jq_starttime = null, jq_endtext = null, jq_schedinfo = null
         where q.jq_endtime is null and (q.jq_starttime is not null or q.jq_endtext is not null)

@@ -66,7 +66,6 @@ class MemoryStore:
         self._now = now
         self._lease = timedelta(seconds=lease_seconds)
         self._window = window
-        self._swept_at: datetime | None = None
 
     @property
     def attempts(self) -> Mapping[tuple[int, int], Attempt]:
@@ -191,7 +190,8 @@ class MemoryStore:
             if attempt is None or attempt.worker != worker:
                 continue
             attempt.expires_at, attempt.items = self._now() + self._lease, one.items
-            if row is not None and row.end is None:
+            set_back = row is not None and row.start is None and attempt.started_at is not None
+            if row is not None and row.end is None and not set_back:
                 priority = self.queue.streams[row.stream].priority
                 held[one.job] = Orders(row.endtext == "Paused", priority, None)
                 if attempt.started_at:
@@ -257,13 +257,9 @@ class MemoryStore:
         return reclaim(self._state, dead)
 
     @_alone
-    def sweep_turn(self, interval_seconds: float) -> bool:
-        mine = self._swept_at is None or self._swept_at < self._now() - timedelta(
-            seconds=interval_seconds / 2
-        )
-        if mine:
-            self._swept_at = self._now()
-        return mine
+    def sweep_turn(self, turn_seconds: float, interval_seconds: float) -> bool:
+        turn, interval = timedelta(seconds=turn_seconds), timedelta(seconds=interval_seconds)
+        return self._state.turns.take(self._now(), turn=turn, interval=interval, lease=self._lease)
 
     @_alone
     def sweep(self, hint_seconds: float, every_seconds: float | None = None) -> list[int]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from scheduler_bridge.model.jobs import Ending
+from scheduler_bridge.model.lease import RENEWALS_PER_LEASE
 
 EXCLUSIVE_NEXT = "exclusive_next"  # obstacle of an exclusive job that may go now, before all others
 NEXT_FOR = timedelta(seconds=60)  # so long the others let it go first
 REPORT_COUNTS_FOR = timedelta(seconds=30)
+NEVER = datetime.min.replace(tzinfo=UTC)
+MOST_LENIENCES = 3  # passes in succession after which leases are taken back nevertheless
 
 
 @dataclass(slots=True)
@@ -86,6 +89,28 @@ class StreamLease:
 
     owner: str | None = None
     until: datetime | None = None
+
+
+@dataclass(slots=True)
+class Turns:
+    """When sweeps ran, and until when none takes a lease back for its time alone."""
+
+    swept_at: datetime = NEVER
+    lenient_until: datetime = NEVER
+    leniences: int = 0
+
+    def take(self, now: datetime, *, turn: timedelta, interval: timedelta, lease: timedelta) -> bool:
+        """Take the turn; False when a sweep ran less than half of it ago."""
+        ago = now - self.swept_at
+        if ago <= turn / 2:
+            return False
+        if ago > max(lease / 2, 3 * interval) and self.leniences < MOST_LENIENCES:
+            self.lenient_until = now + lease / RENEWALS_PER_LEASE
+            self.leniences += 1
+        elif now >= self.lenient_until:
+            self.leniences = 0
+        self.swept_at = now
+        return True
 
 
 @dataclass(slots=True)

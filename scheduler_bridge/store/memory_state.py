@@ -21,6 +21,7 @@ from scheduler_bridge.store.memory_records import (
     HostReport,
     OpenJob,
     StreamLease,
+    Turns,
 )
 from scheduler_bridge.store.port import Line
 from scheduler_bridge.store.telling import tell_of_unknown
@@ -36,6 +37,7 @@ class MemoryState:
         self.now = now
         self.open: dict[int, OpenJob] = {}
         self.streams: dict[int, StreamLease] = {}
+        self.turns = Turns()
         self.attempts: dict[tuple[int, int], Attempt] = {}
         self.epochs: dict[int, int] = {}  # job -> number of its last attempt
         self.types: dict[str, AgentType] = {}
@@ -49,12 +51,16 @@ class MemoryState:
             foreign = row.start is not None and not row.paused
             if job in self.open or row.over or foreign or row.agent_type == "command":
                 continue
-            host = LOCAL_HOST if self._has(row.agent_type, Special.LOCAL) else row.host or None
+            host = self.wanted_host(row)
             priority = self.queue.streams[row.stream].priority
             self.open[job] = OpenJob(row.stream, row.agent_type, host, priority, self.unmet(row))
             self.open[job].before = self.epochs.get(job, 0)
             self.streams.setdefault(row.stream, StreamLease())
         return len(self.open) - before
+
+    def wanted_host(self, row: Row) -> str | None:
+        """The only host that a row may run on; None: any."""
+        return LOCAL_HOST if self._has(row.agent_type, Special.LOCAL) else row.host or None
 
     def unmet(self, row: Row) -> set[int]:
         """The prerequisites that have not completed."""

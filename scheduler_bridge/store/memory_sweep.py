@@ -8,7 +8,7 @@ from datetime import timedelta
 from scheduler_bridge.model.agents import Retry
 from scheduler_bridge.model.jobs import Ending, Outcome
 from scheduler_bridge.plan.admission import Obstacle, ObstacleKind, obstacle
-from scheduler_bridge.store.memory_queue import FAILED_BITS, PAUSED_AT
+from scheduler_bridge.store.memory_queue import FAILED_BITS, PAUSED_AT, Row
 from scheduler_bridge.store.memory_records import Attempt, OpenJob
 from scheduler_bridge.store.memory_state import MemoryState
 
@@ -48,6 +48,10 @@ def _failed_or_lost(state: MemoryState, job: int) -> list[Attempt]:
 def _end_row(state: MemoryState, attempt: Attempt, outcome: Outcome) -> None:
     job = attempt.job
     row = state.queue.rows.get(job)
+    if row and row.end is None and row.start is None and attempt.started_at:  # set back while its agent ran
+        attempt.reason = "ended from outside: set back"
+        _free_row(state, attempt, timedelta(), None)
+        return
     if row and row.end is None:
         completed = outcome.ending is Ending.COMPLETED
         row.end, row.schedinfo, row.items = state.now(), None, outcome.items
@@ -56,6 +60,8 @@ def _end_row(state: MemoryState, attempt: Attempt, outcome: Outcome) -> None:
         attempts = len(_failed_or_lost(state, job))
         if outcome.ending is Ending.LOST or (outcome.ending is Ending.FAILED and attempts > 1):
             attempt.reason += f"; given up after {attempts} attempts"
+    elif outcome.ending is Ending.COMPLETED:
+        attempt.reason = _ended_from_outside(row)
     state.open.pop(job, None)
     if row and row.failed:
         state.fail_dependents(job)
@@ -64,7 +70,7 @@ def _end_row(state: MemoryState, attempt: Attempt, outcome: Outcome) -> None:
 def _free_row(state: MemoryState, attempt: Attempt, wait: timedelta, obstacle: Obstacle | None) -> None:
     row, one = state.queue.rows.get(attempt.job), state.open.get(attempt.job)
     if row is None or row.end is not None:
-        attempt.reason = f"ended from outside: {row.endtext if row else ''}"
+        attempt.reason = _ended_from_outside(row)
         state.open.pop(attempt.job, None)
         return
     if attempt.started_at and not row.paused:
@@ -75,10 +81,14 @@ def _free_row(state: MemoryState, attempt: Attempt, wait: timedelta, obstacle: O
         one.obstacle, one.subject = (obstacle.kind.value, obstacle.subject) if obstacle else (None, None)
         one.not_before = state.now() + wait if wait else None
         if row.paused:
-            one.obstacle = ObstacleKind.PAUSED.value
+            one.obstacle, one.subject = ObstacleKind.PAUSED.value, None
         elif wait:
-            one.obstacle = ObstacleKind.BACKOFF.value
+            one.obstacle, one.subject = ObstacleKind.BACKOFF.value, str(one.not_before)
         one.refused_at = state.now()
+
+
+def _ended_from_outside(row: Row | None) -> str:
+    return f"ended from outside: {row.endtext if row else ''}"
 
 
 def end_backoffs(state: MemoryState) -> None:
@@ -89,8 +99,8 @@ def end_backoffs(state: MemoryState) -> None:
 
 
 def reclaim(state: MemoryState, dead: Collection[str] = ()) -> list[int]:
-    """Take back what workers no longer renew or the dead have held, and the limits it drew on; the jobs."""
-    lost = [one for one in state.running() if one.worker in dead or _expired(state, one)]
+    """Take back what workers no longer renew, or what these dead ones have held, and its limits; the jobs."""
+    lost = [one for one in state.running() if (one.worker in dead if dead else _expired(state, one))]
     for attempt in lost:
         why = "has died" if attempt.worker in dead else "expired"
         lease = attempt.worker if attempt.worker in dead else f"the lease of {attempt.worker}"
@@ -101,7 +111,8 @@ def reclaim(state: MemoryState, dead: Collection[str] = ()) -> list[int]:
 
 
 def _expired(state: MemoryState, attempt: Attempt) -> bool:
-    return attempt.expires_at is None or attempt.expires_at < state.now()
+    lenient = state.now() < state.turns.lenient_until
+    return not lenient and (attempt.expires_at is None or attempt.expires_at < state.now())
 
 
 def compare(state: MemoryState) -> None:
@@ -113,6 +124,10 @@ def compare(state: MemoryState) -> None:
                 del state.open[job]
             continue
         one.priority = state.queue.streams[row.stream].priority
+        wanted = (row.agent_type, state.wanted_host(row))
+        if one.worker is None and (one.agent_type, one.host) != wanted:
+            one.agent_type, one.host = wanted
+            one.obstacle = one.subject = one.proposed_at = None
         unmet = state.unmet(row)
         if unmet - one.needs and one.worker is None:
             one.planned, one.ready, one.proposed_at = False, False, None

@@ -153,10 +153,14 @@ class JobStore(Protocol):
         """The workers that hold attempts on a host."""
 
     def reclaim(self, dead: Sequence[str] = ()) -> list[int]:
-        """Free jobs whose lease has expired, or whose worker is one of the `dead`; the jobs."""
+        """Free jobs whose lease has expired; with `dead` those of these workers, and no others. The jobs."""
 
-    def sweep_turn(self, interval_seconds: float) -> bool:
-        """Take the turn for a sweep; False when one ran less than half an interval ago."""
+    def sweep_turn(self, turn_seconds: float, interval_seconds: float) -> bool:
+        """Take the turn for a sweep; False when one ran less than half a turn ago.
+
+        When none has run for half a lease and for three intervals, the store was away: then no lease is taken back for
+        its time alone until each worker has had time to renew.
+        """
 
     def sweep(self, hint_seconds: float, every_seconds: float | None = None) -> list[int]:
         """One pass over what no event told; the jobs taken back from dead workers.

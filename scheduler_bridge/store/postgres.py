@@ -227,8 +227,9 @@ class PostgresStore:
     def reclaim(self, dead: Sequence[str] = ()) -> list[int]:
         return self._column("reclaim", dead=list(dead))
 
-    def sweep_turn(self, interval_seconds: float) -> bool:
-        return bool(self._value("sweep_turn", interval=interval_seconds))
+    def sweep_turn(self, turn_seconds: float, interval_seconds: float) -> bool:
+        lease = self._lease_seconds
+        return bool(self._value("sweep_turn", turn=turn_seconds, interval=interval_seconds, lease=lease))
 
     def sweep(self, hint_seconds: float, every_seconds: float | None = None) -> list[int]:
         reclaimed = self.reclaim()

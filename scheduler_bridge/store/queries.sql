@@ -89,7 +89,9 @@ from scheduler_bridge.startable(%(job)s, %(epoch)s, %(following)s::int, coalesce
 
 -- sweep_turn --
 -- Whether it is this process' turn to sweep.
-select scheduler_bridge.sweep_turn(make_interval(secs => %(interval)s))
+select scheduler_bridge.sweep_turn(
+    make_interval(secs => %(turn)s), make_interval(secs => %(interval)s), make_interval(secs => %(lease)s)
+)
 
 -- reclaim --
 -- Jobs whose worker no longer renews, or is dead.

@@ -23,8 +23,9 @@ from scheduler_bridge.store.port import PlanRecord, Startable
 from scheduler_bridge.store.postgres import PostgresStore
 from scheduler_bridge.wiring import database_url
 from tasks.app import app, configuration, settings
-from tasks.host import AgentHost, Hint, Surroundings
+from tasks.host import AgentHost, Hint
 from tasks.leases import Leases
+from tasks.surroundings import Surroundings
 from tests.bench.rows import a_chain, insert, runs_of
 from workers.timing import Timers
 

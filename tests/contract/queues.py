@@ -17,7 +17,14 @@ from scheduler_bridge.store.port import JobStore
 from scheduler_bridge.store.postgres import PostgresStore
 from tests.builders import Inserted, JobRow, StreamRow, a_stream, insert
 
-COLUMNS = {"start": "jq_starttime", "end": "jq_endtime", "endtext": "jq_endtext", "bits": "jq_end_bits"}
+COLUMNS = {
+    "start": "jq_starttime",
+    "end": "jq_endtime",
+    "endtext": "jq_endtext",
+    "bits": "jq_end_bits",
+    "agent_type": "jq_type",
+    "host": "jq_host",
+}
 EMPTY = """
     delete from public.job;
     alter sequence public.job_job_pk_seq restart;
@@ -38,7 +45,7 @@ CLOCKS = {  # every time that scheduler-bridge remembers and decides by
     "open_job": ["proposed_at", "refused_at", "not_before"],
     "attempt": ["claimed_at", "started_at", "renewed_at", "expires_at", "ended_at"],
     "host": ["seen_at"],
-    "progress": ["swept_at"],
+    "progress": ["swept_at", "lenient_until"],
 }
 
 
@@ -94,7 +101,7 @@ class Queue(Protocol):
         """A row as it is."""
 
     def change(self, job: int, **columns: object) -> None:
-        """Set start, end, endtext or bits of a row by hand."""
+        """Set start, end, endtext, bits, agent_type or host of a row by hand."""
 
     def delete(self, job: int) -> None:
         """Delete a row."""

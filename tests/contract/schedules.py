@@ -35,6 +35,13 @@ class SteppedStore(PostgresStore):
         """The second part of a sweep, over all rows."""
         self._rows("settle", jobs=self._value("look_at_slice", slices=1))
 
+    def rerun(self, stream: int) -> None:
+        """What failed waits again, as the command of that name does it."""
+        self._gate()
+        self._own.execute("select scheduler_bridge.rerun_failed(%s)", [stream])
+        self._gate()
+        self._own.commit()
+
     def withdraw(self) -> None:
         """The third part of a sweep."""
         self._rows("withdraw_lost_hints", after=0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -24,7 +25,9 @@ from tests.contract.schedules import Stage, SteppedStore, halves, merges
 from tests.contract.steps import COMPLETED, FAILED, claimed, done, numbers, plan, planned, refused, running
 
 DEPENDENCY_FAILED = (False, True, "dependency failed", 2)
+QUEUED = (False, False, None, 0)
 END_AND_LOOK = 4  # steps: finish, commit, startable, commit
+LOOK = 4  # steps: slice, commit, settle, commit
 CLAIM = 4  # steps of a claim that asks twice: claim, commit, claim, commit; more follow the schedule
 FAN_IN = a_stream(a_job("license"), a_job("copyright"), a_job("report", needs=("license", "copyright")))
 ONE_SLOT = Host("h1", 1)
@@ -250,3 +253,33 @@ def test_a_renewal_and_a_sweep_agree_who_has_the_job(scene: Scene) -> None:
         held, reclaimed = scene.stage.play(schedule, [renew, SteppedStore.reclaim])
         assert (held, reclaimed) in (({job}, []), (set(), [job])), schedule
         assert scene.store.finish(work if held else claimed(scene.store, job), COMPLETED)
+
+
+def test_a_failure_that_is_run_again_while_it_is_told_fails_no_dependent(scene: Scene) -> None:
+    for schedule in merges(END_AND_LOOK, 2):
+        inserted = planned(scene.queue, PAIR)
+        work = running(scene.store, inserted["unpack"])
+        rerun = partial(SteppedStore.rerun, stream=inserted.stream)
+        scene.stage.play(schedule, [end(work, FAILED), rerun])
+        statuses = [scene.queue.read(job).status for job in inserted.jobs.values()]
+        if statuses[0] == QUEUED:
+            assert statuses[1] == QUEUED, schedule
+            plan(scene.store)
+            done(scene.store, inserted["unpack"])
+            done(scene.store, inserted["license"])
+        else:
+            assert statuses == [(True, True, "Failed", 2), DEPENDENCY_FAILED], schedule
+
+
+def test_a_sweep_fails_nothing_for_a_failure_that_is_run_again(scene: Scene) -> None:
+    for schedule in merges(LOOK, 2):
+        origin = planned(scene.queue, a_stream(a_job("unpack")))
+        done(scene.store, origin["unpack"], FAILED)
+        late = scene.queue.add(origin.stream, a_job("license", needs=origin["unpack"]))
+        scene.store.observe()
+        rerun = partial(SteppedStore.rerun, stream=origin.stream)
+        scene.stage.play(schedule, [SteppedStore.look, rerun])
+        plan(scene.store)
+        assert scene.queue.read(late).status == QUEUED, schedule
+        done(scene.store, origin["unpack"])
+        done(scene.store, late)

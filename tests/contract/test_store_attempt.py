@@ -205,6 +205,28 @@ def test_a_row_that_somebody_else_ended_keeps_that_end(queue: Queue, job: int, o
     assert swept(queue) == []
 
 
+def test_an_agent_that_completes_a_job_that_was_ended_meanwhile_has_not_ended_it(
+    queue: Queue, job: int
+) -> None:
+    work = running(queue.store, job)
+    queue.change(job, end=NOW_ISH, bits=2, endtext="killed by rosa")
+    ended(queue.store, work)
+    assert queue.ledger(job)[0].reason == "ended from outside: killed by rosa"
+
+
+@pytest.mark.parametrize("outcome", [COMPLETED, FAILED, RETURNED, LOST])
+def test_a_row_that_is_set_back_while_it_runs_runs_again(queue: Queue, job: int, outcome: Outcome) -> None:
+    work = running(queue.store, job)
+    queue.change(job, start=None, endtext=None)
+    assert queue.store.renew("worker@h1", [Held(job, work.epoch, 1)]) == {}
+    assert ended(queue.store, work, outcome) == [[job]]
+    assert queue.read(job).status == QUEUED
+    if outcome in (COMPLETED, FAILED):
+        assert queue.ledger(job)[0].reason == "ended from outside: set back"
+    done(queue.store, job)
+    assert queue.read(job).endtext == "Completed"
+
+
 def test_a_killed_job_that_completes_keeps_both_bits(queue: Queue, job: int) -> None:
     work = running(queue.store, job)
     queue.change(job, bits=2)

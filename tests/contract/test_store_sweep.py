@@ -32,13 +32,13 @@ PAIR = a_stream(a_job("unpack"), a_job("license", needs="unpack"))
 
 
 def test_a_sweep_is_due_after_half_an_interval_whoever_asks(queue: Queue) -> None:
-    assert queue.store.sweep_turn(10)
-    assert not queue.store.sweep_turn(10)
+    assert queue.store.sweep_turn(10, 10)
+    assert not queue.store.sweep_turn(10, 10)
     queue.pass_time(4.9)
-    assert not queue.store.sweep_turn(10)
+    assert not queue.store.sweep_turn(10, 10)
     queue.pass_time(0.2)
-    assert not queue.store.sweep_turn(40)
-    assert queue.store.sweep_turn(10)
+    assert not queue.store.sweep_turn(40, 10)
+    assert queue.store.sweep_turn(10, 10)
 
 
 def test_jobs_whose_worker_died_are_free_again(queue: Queue) -> None:
@@ -162,6 +162,31 @@ def test_a_changed_priority_counts(queue: Queue) -> None:
     assert ended(queue.store, work) == [[second["single"]]]
 
 
+def test_a_waiting_row_that_is_given_another_host_by_hand_runs_there(queue: Queue) -> None:
+    job = planned(queue, a_stream(a_job("unpack", host="h1")))["unpack"]
+    queue.change(job, host="h2")
+    assert swept(queue) == [[job]]
+    assert refused(queue.store, job, "h1") == (ObstacleKind.WRONG_HOST, "h2")
+    swept(queue)
+    done(queue.store, job, host="h2")
+
+
+def test_a_waiting_row_that_is_given_another_agent_type_by_hand_runs_that(queue: Queue) -> None:
+    job = planned(queue, a_stream(a_job("unpack")))["unpack"]
+    queue.change(job, agent_type="license")
+    assert swept(queue) == [[job]]
+    assert claimed(queue.store, job).agent_type == "license"
+
+
+def test_a_row_that_is_given_another_host_while_it_runs_is_left_alone(queue: Queue) -> None:
+    job = planned(queue, a_stream(a_job("unpack", host="h1")))["unpack"]
+    work = running(queue.store, job)
+    queue.change(job, host="h2")
+    assert swept(queue, 5) == []
+    ended(queue.store, work)
+    assert queue.read(job).endtext == "Completed"
+
+
 def test_a_job_that_was_unpaused_is_proposed(queue: Queue) -> None:
     inserted = planned(queue, a_stream(a_job("unpack")))
     queue.change(inserted["unpack"], start=PAUSED_AT, endtext="Paused")
@@ -278,3 +303,60 @@ def test_jobs_of_a_worker_that_is_known_to_be_dead_are_free_at_once(queue: Queue
     assert queue.store.owners_on("h1") == []
     assert numbers(queue.store.top_up()) == [[dead]]
     assert queue.ledger(alive)[0].ending is None
+
+
+def test_whoever_frees_what_the_dead_held_leaves_expired_leases_to_the_sweep(queue: Queue) -> None:
+    dead, late = planned(queue, a_stream(a_job("unpack"), a_job("license"))).jobs.values()
+    running(queue.store, dead, "h1")
+    work = running(queue.store, late, "h2")
+    queue.pass_time(31)
+    assert queue.store.reclaim(["worker@h1"]) == [dead]
+    assert queue.store.finish(work, COMPLETED), "its worker could not write for a while"
+
+
+def test_after_a_time_in_which_nobody_swept_workers_may_renew_and_write_their_ends_first(
+    queue: Queue,
+) -> None:
+    ends, gone = planned(queue, a_stream(a_job("unpack"), a_job("license"))).jobs.values()
+    work = running(queue.store, ends)
+    running(queue.store, gone, "h2")
+    assert queue.store.sweep_turn(5, 5)
+    queue.pass_time(300)
+    assert queue.store.sweep_turn(5, 5)
+    assert queue.store.reclaim() == []
+    queue.pass_time(9)
+    assert queue.store.sweep_turn(5, 5)
+    assert queue.store.reclaim() == []
+    assert queue.store.finish(work, COMPLETED)
+    queue.pass_time(5)
+    assert queue.store.sweep_turn(5, 5)
+    assert queue.store.reclaim() == [gone]
+
+
+def test_jobs_of_the_dead_are_free_at_once_also_after_a_time_in_which_nobody_swept(queue: Queue) -> None:
+    job = planned(queue, a_stream(a_job("unpack")))["unpack"]
+    running(queue.store, job)
+    assert queue.store.sweep_turn(5, 5)
+    assert queue.store.reclaim(["worker@h1"]) == [job]
+
+
+def test_leases_that_expire_while_others_sweep_are_taken_back_at_once(queue: Queue) -> None:
+    queue.store.sweep_turn(5, 5)
+    queue.pass_time(12)
+    queue.store.sweep_turn(5, 5)
+    job = planned(queue, a_stream(a_job("unpack")))["unpack"]
+    running(queue.store, job)
+    for _ in range(3):
+        assert queue.store.reclaim() == []
+        queue.pass_time(14)
+        assert queue.store.sweep_turn(5, 5)
+    assert queue.store.reclaim() == [job]
+
+
+def test_sweeps_that_are_always_late_take_leases_back_with_the_fourth(queue: Queue) -> None:
+    job = planned(queue, a_stream(a_job("unpack")))["unpack"]
+    running(queue.store, job)
+    for late in range(1, 5):
+        queue.pass_time(40)
+        assert queue.store.sweep_turn(5, 5)
+        assert queue.store.reclaim() == ([job] if late == 4 else []), late

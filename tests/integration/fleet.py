@@ -93,6 +93,12 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SEC
     return value
 
 
+def passed(seconds: float) -> None:
+    """Let a time pass that is itself what is tested: an outage, a silence."""
+    end = time.monotonic() + seconds
+    until(lambda: time.monotonic() >= end, "the end of a time", seconds + PATIENCE_SECONDS)
+
+
 def row(connection: psycopg.Connection[Any], job: int) -> dict[str, Any]:
     """A row of jobqueue by column."""
     cursor = connection.execute("select * from jobqueue where jq_pk = %s", [job])
@@ -117,6 +123,14 @@ def ended(connection: psycopg.Connection[Any], *jobs: int, seconds: float = PATI
 def started(connection: psycopg.Connection[Any], job: int) -> None:
     """Wait until the job's agent has said its first OK."""
     until(lambda: row(connection, job)["jq_endtext"] == "Started", f"the start of job {job}")
+
+
+def idle(connection: psycopg.Connection[Any]) -> None:
+    """Kill whatever earlier tests have left, and wait until no worker has anything to do."""
+    left = "select jq_pk from jobqueue where jq_endtime is null"
+    connection.execute(f"select scheduler_bridge.kill_job(jq_pk, 'over') from ({left}) open".encode())
+    held = "select from scheduler_bridge.attempt where ended_at is null"
+    until(lambda: connection.execute(held.encode()).fetchone() is None, "the end of all attempts")
 
 
 def ask(port: int, command: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The command line as a person or a script meets it: real processes on a real database."""
+"""The command line as a person or a script meets it, on a real database."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,36 +21,24 @@ from scheduler_bridge.model.jobs import Ending, Outcome, Work
 from scheduler_bridge.servers import reserved_port
 from scheduler_bridge.store.postgres import PostgresStore
 from tests.builders import a_job, a_stream, insert
+from tests.integration.command_line import PROGRAM, Cli, as_process, here
 from tests.integration.fleet import configuration, until
 from tests.process_nodes import PROJECT, ProcessBox
 
 Connection = psycopg.Connection[Any]
-Cli = Callable[..., subprocess.CompletedProcess[str]]
-COMMAND = [sys.executable, "-m", "scheduler_bridge"]
 LONG_SWEEP = "60"  # what must happen at once must not happen to be swept
 
 
 @pytest.fixture
 def cli(environment: dict[str, str]) -> Cli:
-    """Run a command to its end: `cli("status", "12", status=1, text="stdin", DATABASE_URL=...)`."""
+    """Run a command in this process."""
+    return here(environment)
 
-    def run(
-        *arguments: str, status: int = 0, text: str = "", **variables: str
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*COMMAND, *arguments],
-            input=text,
-            env={**environment, **variables},
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == status, done.stderr
-        return done
 
-    return run
+@pytest.fixture
+def program(environment: dict[str, str]) -> Cli:
+    """Run it as a process; each command is, by some test."""
+    return as_process(environment)
 
 
 @pytest.fixture
@@ -61,7 +48,7 @@ def cli_process(environment: dict[str, str]) -> Iterator[Callable[..., subproces
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*PROGRAM, *arguments],
             env=environment,
             cwd=PROJECT,
             stdout=subprocess.PIPE,
@@ -115,10 +102,10 @@ def test_every_command_has_help_that_fits_a_line_and_an_example(name: str) -> No
     assert undocumented == []
 
 
-def test_usage_errors_exit_with_2(cli: Cli) -> None:
-    assert "No such command" in cli("statsu", status=2).stderr
+def test_usage_errors_exit_with_2(cli: Cli, program: Cli) -> None:
+    assert "No such command" in program("statsu", status=2).stderr
     assert "--watch needs the number of a STREAM" in cli("status", "--watch", status=2).stderr
-    assert "does not exist" in cli("run", "/no/such/path", status=2).stderr
+    assert "does not exist" in program("run", "/no/such/path", status=2).stderr
 
 
 def test_run_refuses_a_missing_path_before_anything_starts(cli: Cli, tmp_path: Path) -> None:
@@ -134,22 +121,25 @@ def test_a_number_too_large_for_a_row_is_one_of_nothing(cli: Cli, command: str, 
     assert "Invalid value" in cli(command, "0", status=2).stderr
 
 
-def test_addresses_that_a_killed_run_has_left_are_told_with_what_to_do(cli: Cli, tmp_path: Path) -> None:
+def test_addresses_that_a_killed_run_has_left_are_told_with_what_to_do(
+    cli: Cli, program: Cli, tmp_path: Path
+) -> None:
     with reserved_port() as port:
         (tmp_path / "addresses").write_text(
             f"DATABASE_URL=postgresql://bridge:hidden@127.0.0.1:{port}/bridge\n"
             f"REDIS_URL=redis://:hidden@127.0.0.1:{port}/0\n"
         )
         own = {"DATABASE_URL": "", "REDIS_URL": "", "SCHEDULER_BRIDGE_STATE": str(tmp_path)}
-        for arguments in (("status",), ("migrate",), ("logs", "1"), ("bridge",)):
-            assert cli(*arguments, status=1, **own).stderr == (
+        commands = ((cli, "status"), (cli, "migrate"), (cli, "logs", "1"), (program, "bridge"))
+        for run, *arguments in commands:
+            assert run(*arguments, status=1, **own).stderr == (
                 f"Error: nothing answers at postgresql://bridge:***@127.0.0.1:{port}/bridge, which"
                 f" {tmp_path}/addresses names: start `scheduler-bridge up`\n"
             )
 
 
-def test_a_database_that_is_away_is_one_line_on_stderr(cli: Cli) -> None:
-    done = cli("--database-url", "postgresql://bridge@127.0.0.1:1/none", "status", status=1)
+def test_a_database_that_is_away_is_one_line_on_stderr(program: Cli) -> None:
+    done = program("--database-url", "postgresql://bridge@127.0.0.1:1/none", "status", status=1)
     assert done.stdout == ""
     assert re.fullmatch(r"Error: database: .*Connection refused.*\n", done.stderr)
 
@@ -162,13 +152,15 @@ def test_an_option_wins_over_the_environment_and_passwords_stay_hidden(cli: Cli)
     assert lines["database_url"].endswith("environment DATABASE_URL")
 
 
-def test_config_lists_agent_types_and_the_problems_of_the_folder(cli: Cli, tmp_path: Path) -> None:
+def test_config_lists_agent_types_and_the_problems_of_the_folder(
+    cli: Cli, program: Cli, tmp_path: Path
+) -> None:
     folder = configuration(
         tmp_path / "conf", {"license": "", "broken": ""}, limits={"broken": "max = many\n"}
     )
     (folder / "fossology.conf").write_text("[DIRECTORIES]\nPROJECTUSER = nobody-has-this-name\n")
     (folder / "VERSION").write_text("[BUILD]\nCOMMIT_HASH=abc123\n")
-    shown = cli("config", SCHEDULER_BRIDGE_CONFIG=str(folder)).stdout
+    shown = program("config", SCHEDULER_BRIDGE_CONFIG=str(folder)).stdout
     assert "agent types: license\nrevision of the folder: abc123\n" in shown
     assert f"{folder}/fossology.conf: warning: PROJECTUSER is nobody-has-this-name: start" in shown
     assert re.search(r"broken\.conf:\d+: ", shown)
@@ -192,26 +184,28 @@ def test_config_tells_which_host_fo_scheduler_would_take_where_nothing_names_it(
     assert "fo_scheduler:" not in named
 
 
-def test_migrate_names_the_option_that_makes_the_queue(cli: Cli, empty_database: str) -> None:
+def test_migrate_names_the_option_that_makes_the_queue(cli: Cli, program: Cli, empty_database: str) -> None:
     own = {"DATABASE_URL": empty_database}
     assert "`scheduler-bridge migrate --create-queue`" in cli("migrate", status=1, **own).stderr
     assert "migrate --create-queue" in cli("status", status=1, **own).stderr
-    assert cli("migrate", "--create-queue", **own).stdout.startswith("applied 0001_core.sql, ")
+    assert program("migrate", "--create-queue", **own).stdout.startswith("applied 0001_core.sql, ")
     assert cli("migrate", **own).stdout == "the schema is up to date\n"
     assert cli("status", **own).stdout == "there is no stream\n"
 
 
-def test_the_trigger_is_installed_and_removed(cli: Cli, connection: Connection) -> None:
+def test_the_trigger_is_installed_and_removed(program: Cli, connection: Connection) -> None:
     triggers = "select count(*) from pg_trigger where tgname = 'scheduler_bridge_announce'"
-    cli("install-trigger")
+    program("install-trigger")
     assert connection.execute(triggers).fetchone() == (1,)
-    cli("remove-trigger")
+    program("remove-trigger")
     assert connection.execute(triggers).fetchone() == (0,)
 
 
-def test_submit_names_the_line_of_every_problem_and_inserts_nothing(cli: Cli, connection: Connection) -> None:
+def test_submit_names_the_line_of_every_problem_and_inserts_nothing(
+    program: Cli, connection: Connection
+) -> None:
     text = "jobs:\n  - agent: unpack\n  - {agent: license, needs: unpak}\n  - {agnt: license}\n"
-    said = cli("submit", "-", text=text, status=1).stderr
+    said = program("submit", "-", text=text, status=1).stderr
     assert "standard input:3: job 'license' needs 'unpak'" in said
     assert "standard input:4: unknown key 'agnt'; did you mean 'agent'?" in said
     assert connection.execute(
@@ -238,10 +232,11 @@ def test_submit_prints_the_numbers_and_wakes_the_bridges(
 
 
 def test_of_a_large_stream_submit_prints_the_first_jobs_and_the_range_of_the_rest(
-    cli: Cli, connection: Connection
+    cli: Cli, connection: Connection, tmp_path: Path
 ) -> None:
-    text = "jobs:\n" + "".join(f"  - {{agent: unpack, args: /srv/{n}}}\n" for n in range(5000))
-    lines = cli("submit", "-", text=text).stdout.splitlines()
+    file = tmp_path / "stream.yaml"
+    file.write_text("jobs:\n" + "".join(f"  - {{agent: unpack, args: /srv/{n}}}\n" for n in range(5000)))
+    lines = cli("submit", str(file)).stdout.splitlines()
     assert len(lines) == 52
     assert connection.execute("select count(*), max(jq_pk) from jobqueue").fetchone() == (
         5000,
@@ -250,11 +245,11 @@ def test_of_a_large_stream_submit_prints_the_first_jobs_and_the_range_of_the_res
 
 
 def test_status_lists_streams_and_their_jobs_with_reasons(
-    cli: Cli, store: PostgresStore, connection: Connection
+    cli: Cli, program: Cli, store: PostgresStore, connection: Connection
 ) -> None:
     rows = insert(connection, a_stream(a_job("unpack"), a_job("license", needs="unpack"), name="x\x1b[2J"))
     store.observe()
-    assert cli("status").stdout.splitlines()[1].split()[:6] == [
+    assert program("status").stdout.splitlines()[1].split()[:6] == [
         str(rows.stream),
         "x\\x1b[2J",
         "0",
@@ -329,7 +324,7 @@ def test_logs_prints_the_last_attempt_and_lists_all(
     assert done.stdout == "first\n"
     assert [line.split()[:2] for line in done.stderr.splitlines()[1:]] == [["1", "returned"], ["2", "failed"]]
     raw = subprocess.run(
-        [*COMMAND, "logs", str(rows["unpack"])], env=environment, cwd=PROJECT, capture_output=True, check=True
+        [*PROGRAM, "logs", str(rows["unpack"])], env=environment, cwd=PROJECT, capture_output=True, check=True
     )
     assert raw.stdout == b"second \xff\n"
     assert (
@@ -357,9 +352,11 @@ def test_logs_follow_prints_what_comes_until_the_job_has_ended(
     assert process.returncode == 0
 
 
-def test_why_answers_for_open_and_ended_jobs(cli: Cli, store: PostgresStore, connection: Connection) -> None:
+def test_why_answers_for_open_and_ended_jobs(
+    cli: Cli, program: Cli, store: PostgresStore, connection: Connection
+) -> None:
     rows = insert(connection, a_stream(a_job("unpack"), a_job("license", needs="unpack")))
-    unseen = cli("why", str(rows["unpack"])).stdout
+    unseen = program("why", str(rows["unpack"])).stdout
     assert unseen.splitlines() == [
         f"job {rows['unpack']} (unpack, stream {rows.stream}) does not run: no bridge has seen it yet",
         "no sweep has run yet: is a bridge running?",
@@ -372,11 +369,13 @@ def test_why_answers_for_open_and_ended_jobs(cli: Cli, store: PostgresStore, con
     assert cli("why", "99999", status=1).stderr == "Error: there is no job 99999\n"
 
 
-def test_prune_tells_what_it_has_deleted(cli: Cli, store: PostgresStore, connection: Connection) -> None:
+def test_prune_tells_what_it_has_deleted(
+    cli: Cli, program: Cli, store: PostgresStore, connection: Connection
+) -> None:
     rows = insert(connection, a_stream(a_job("unpack")))
     store.observe()
     attempted(store, rows["unpack"], Ending.COMPLETED, b"said")
-    assert cli("prune", "--days", "1").stdout.startswith("deleted 0 attempts")
+    assert program("prune", "--days", "1").stdout.startswith("deleted 0 attempts")
     connection.execute("update scheduler_bridge.attempt set ended_at = ended_at - interval '2 days'")
     assert cli("prune", "--days", "1").stdout.startswith("deleted 1 attempts")
     assert connection.execute("select jq_endtext from jobqueue").fetchall() == [("Completed",)]
@@ -392,8 +391,10 @@ def test_the_bridge_proposes_what_is_submitted_and_stops_at_once(
 ) -> None:
     folder = configuration(tmp_path / "conf", {"unpack": ""})
     variables = {"SCHEDULER_BRIDGE_CONFIG": str(folder), "SCHEDULER_BRIDGE_SWEEP_SECONDS": LONG_SWEEP}
-    bridge = start_process("bridge", [*COMMAND, "bridge"], ready_text="bridge ready.", **variables)
-    cli("submit", "-", text="jobs: [{agent: unpack}, {agent: elsewhere}]")
+    bridge = start_process("bridge", [*PROGRAM, "bridge"], ready_text="bridge ready.", **variables)
+    file = tmp_path / "stream.yaml"
+    file.write_text("jobs: [{agent: unpack}, {agent: elsewhere}]")
+    cli("submit", str(file))
     proposed = "select count(*) from scheduler_bridge.open_job where proposed_at is not null"
     until(lambda: connection.execute(proposed).fetchone() == (1,), "the hint", 10)
     begun = time.monotonic()
@@ -404,30 +405,29 @@ def test_the_bridge_proposes_what_is_submitted_and_stops_at_once(
     assert "Traceback" not in bridge.logs()
 
 
-def test_the_bridge_says_what_it_lacks(cli: Cli, empty_database: str) -> None:
-    assert "set SCHEDULER_BRIDGE_CONFIG" in cli("bridge", status=1, SCHEDULER_BRIDGE_CONFIG="").stderr
-    assert "REDIS_URL is not set" in cli("bridge", status=1, REDIS_URL="").stderr
-    assert "migrate --create-queue" in cli("bridge", status=1, DATABASE_URL=empty_database).stderr
+def test_the_bridge_says_what_it_lacks(program: Cli) -> None:
+    assert "set SCHEDULER_BRIDGE_CONFIG" in program("bridge", status=1, SCHEDULER_BRIDGE_CONFIG="").stderr
+    assert "REDIS_URL is not set" in program("bridge", status=1, REDIS_URL="").stderr
 
 
 def test_rerun_lets_failed_jobs_wait_again(
-    cli: Cli, store: PostgresStore, connection: psycopg.Connection[Any]
+    cli: Cli, program: Cli, store: PostgresStore, connection: psycopg.Connection[Any]
 ) -> None:
     stream = insert(connection, a_stream(a_job("unpack"), a_job("license", needs="unpack")))
     store.observe()
     store.lease_streams("bridge")
     attempted(store, stream["unpack"], Ending.FAILED)
     assert "say which jobs" in cli("rerun", str(stream.stream), status=2).stderr
-    assert cli("rerun", str(stream.stream), "--failed").stdout == "2 jobs wait again\n"
+    assert program("rerun", str(stream.stream), "--failed").stdout == "2 jobs wait again\n"
     assert "no job of stream" in cli("rerun", str(stream.stream), "--failed").stdout
     assert "there is no stream 999" in cli("rerun", "999", "--failed", status=1).stderr
 
 
 def test_drain_tells_a_host_to_take_nothing_new(
-    cli: Cli, store: PostgresStore, connection: psycopg.Connection[Any]
+    cli: Cli, program: Cli, store: PostgresStore, connection: psycopg.Connection[Any]
 ) -> None:
     assert "known hosts: h1" in cli("drain", "h2", status=1).stderr
-    assert cli("drain", "h1", "--deadline", "60").stdout == "h1 takes no more jobs\n"
+    assert program("drain", "h1", "--deadline", "60").stdout == "h1 takes no more jobs\n"
     told = store.register_host(Host("h1", 2), "w", ["unpack"])
     assert told.draining and told.seconds_left is not None and 50 < told.seconds_left <= 60
     assert not store.register_host(Host("h1", 2), "another worker", ["unpack"]).draining

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -21,11 +20,11 @@ from scheduler_bridge.commands.execution import Execution
 from scheduler_bridge.commands.server import CommandPort
 from scheduler_bridge.errors import BridgeError
 from tests.commands import JOB_7, JOB_14, SCHEDULER, MemoryControl, MemoryOrders
-from tests.process_nodes import PROJECT
+from tests.integration.command_line import Cli, as_process, here
+from tests.integration.fleet import until
 
 NOT_CONNECTED = 255
 STATUS_TEXT = (SCHEDULER + JOB_7 + JOB_14).decode()
-Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Strangers(Access):
@@ -66,27 +65,24 @@ def client(port: CommandPort) -> Iterator[CommandClient]:
 
 
 @pytest.fixture
-def cli(port: CommandPort, config_folder: Path) -> Cli:
-    """Run `scheduler-bridge cli` with a configuration folder that names the port."""
+def pointing(port: CommandPort, config_folder: Path) -> dict[str, str]:
+    """An environment whose configuration folder names the port."""
     number = port.bound[0][1]
     (config_folder / "fossology.conf").write_text(f"[FOSSOLOGY]\nport = {number}\naddress = 127.0.0.1\n")
+    environment = {name: value for name, value in os.environ.items() if "SCHEDULER_BRIDGE" not in name}
+    return {**environment, "FO_SYSCONFDIR": str(config_folder)}
 
-    def run(*arguments: str, status: int = 0, text: str = "") -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if "SCHEDULER_BRIDGE" not in name}
-        done = subprocess.run(
-            [sys.executable, "-m", "scheduler_bridge", "cli", *arguments],
-            input=text,
-            env={**environment, "FO_SYSCONFDIR": str(config_folder)},
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == status, done.stderr
-        return done
 
-    return run
+@pytest.fixture
+def cli(pointing: dict[str, str]) -> Cli:
+    """Run `scheduler-bridge cli` in this process."""
+    return partial(here(pointing), "cli")
+
+
+@pytest.fixture
+def program(pointing: dict[str, str]) -> Cli:
+    """Run it as a process: where commands are typed."""
+    return partial(as_process(pointing), "cli")
 
 
 def talk(client: CommandClient, typed: str) -> list[str]:
@@ -102,8 +98,8 @@ def talk(client: CommandClient, typed: str) -> list[str]:
     return shown
 
 
-def test_status_prints_the_lines_between_received_and_end(cli: Cli) -> None:
-    assert cli("-S").stdout == STATUS_TEXT
+def test_status_prints_the_lines_between_received_and_end(program: Cli) -> None:
+    assert program("-S").stdout == STATUS_TEXT
 
 
 def test_several_commands_are_sent_in_the_order_in_which_they_make_sense(
@@ -112,7 +108,7 @@ def test_several_commands_are_sent_in_the_order_in_which_they_make_sense(
     done = cli("-s", "-a", "-l", "-v", "952", "-P", "14", "-d", "-R", "7", "-r")
     assert done.stdout == "excl one simple tracer \nhost:localhost address:localhost max:10 running:0\n\n"
     assert orders.told == [("restart", 7), ("pause", 14)]
-    assert control.told == ["reload", "wake", "wake", "stop"]
+    until(lambda: control.told == ["reload", "wake", "wake", "stop"], "the end, which is told last")
     assert control.verbosity == 952
 
 
@@ -150,8 +146,8 @@ def test_a_token_comes_from_a_file(cli: Cli, tmp_path: Path) -> None:
     assert "not authorized" in cli("-S", status=1).stderr
 
 
-def test_lines_that_are_typed_are_commands(cli: Cli, orders: MemoryOrders) -> None:
-    shown = cli(text='pause 7\nkill 14 "Bye Bye"\nstatus 7').stdout.splitlines()
+def test_lines_that_are_typed_are_commands(program: Cli, orders: MemoryOrders) -> None:
+    shown = program(text='pause 7\nkill 14 "Bye Bye"\nstatus 7').stdout.splitlines()
     own_help = HELP.splitlines()
     assert shown[: len(own_help)] == own_help
     assert shown[len(own_help) :] == [
@@ -166,9 +162,10 @@ def test_lines_that_are_typed_are_commands(cli: Cli, orders: MemoryOrders) -> No
     assert orders.told == [("pause", 7), ("kill", 14, "Bye Bye")]
 
 
-def test_a_quiet_dialogue_shows_replies_only(cli: Cli) -> None:
+def test_a_quiet_dialogue_shows_replies_only(program: Cli) -> None:
     assert (
-        cli("-q", text="verbose\nclose\n").stdout == "Command received\nlevel: 3\nCommand received\nCLOSE\n"
+        program("-q", text="verbose\nclose\n").stdout
+        == "Command received\nlevel: 3\nCommand received\nCLOSE\n"
     )
 
 

@@ -168,8 +168,9 @@ def test_a_hint_that_reaches_a_drained_host_is_handed_back_to_others_or_waits_wi
     others: bool, store: PostgresStore, connection: Connection, celery_setup_app: Any, redis_url: str
 ) -> None:
     # Only now: `tasks` reads the settings, which the fixture has set, when it is imported.
-    from tasks.host import AgentHost, Hint, Surroundings
+    from tasks.host import AgentHost, Hint
     from tasks.leases import Leases
+    from tasks.surroundings import Surroundings
 
     job = insert(connection, a_stream(a_job("quick")))["quick"]
     store.observe()
@@ -195,10 +196,11 @@ def test_a_draining_host_says_once_a_minute_what_it_waits_for(
     store: PostgresStore, celery_setup_app: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Only now: `tasks` reads the settings, which the fixture has set, when it is imported.
-    from tasks.host import AgentHost, Surroundings
+    from tasks.host import AgentHost
     from tasks.keeper import DRAIN_NEWS_SECONDS, Keeper
     from tasks.leases import Leases
     from tasks.queues import OpenQueues
+    from tasks.surroundings import Surroundings
 
     leases = Leases(store, "worker@w1.1", lease_seconds=30)
     around = Surroundings({"quick": QUICK_TYPE}, Path("/agents"), TIMERS)

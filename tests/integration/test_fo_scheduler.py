@@ -17,6 +17,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from scheduler_bridge.servers import LOOPBACK
+from tests.integration.command_line import here
 from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, started, until
 from tests.integration.schedulers import LINE, PARTS, Scheduler, call, daemons, gone, name_of
 
@@ -87,7 +88,8 @@ def test_it_runs_jobs_writes_one_log_and_ends_when_told_by_its_folder(
     assert {name_of(process) for process in psutil.Process(scheduler.process.pid).children()} == PARTS
 
     elsewhere = configuration(tmp_path / "elsewhere", {"quick": QUICK})
-    assert call(environment, "--kill", "--config", str(elsewhere)).returncode == 255
+    run = here(environment)
+    run("fossology", "--kill", "--config", str(elsewhere), status=255)
     assert scheduler.process.poll() is None
 
     family = scheduler.family()
@@ -98,7 +100,7 @@ def test_it_runs_jobs_writes_one_log_and_ends_when_told_by_its_folder(
     assert scheduler.end(signal.SIGTERM) == 0
     assert scheduler.output().count("-i/--database is ignored") == 1
     assert gone(family)
-    assert call(environment, "--shutdown", "--config", str(link)).returncode == 255
+    run("fossology", "--shutdown", "--config", str(link), status=255)
 
     lines = scheduler.lines
     assert [line for line in lines if not LINE.match(line)] == []
@@ -179,7 +181,7 @@ def test_a_paused_job_waits_again_when_a_drain_is_cut_short(
     scheduler.send(signal.SIGTERM)
     scheduler.wait_for("stopping when the running jobs have ended")
     family = scheduler.family()
-    assert call(environment, "--kill", "-c", str(scheduler.config)).returncode == 0
+    here(environment)("fossology", "--kill", "-c", str(scheduler.config))
     assert scheduler.process.wait(10) == 0
     assert gone(family, 1)
     assert row(connection, job)["jq_schedinfo"] is None
@@ -206,7 +208,7 @@ def test_a_part_that_dies_is_started_again_and_sighup_goes_on_in_a_new_log(start
     assert scheduler.end() == 0
 
 
-def test_a_daemon_is_up_when_its_starter_returns_and_has_left_the_terminal(
+def test_a_daemon_is_up_when_its_starter_returns_has_left_the_terminal_and_is_the_only_one_of_its_folder(
     start: Start, environment: dict[str, str], config_folder: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "logs"
@@ -227,6 +229,10 @@ def test_a_daemon_is_up_when_its_starter_returns_and_has_left_the_terminal(
     second = call(environment, "-d", "-c", str(config_folder), "-L", str(log))
     assert second.returncode == 254
     assert "fo_scheduler already runs" in second.stderr
+    elsewhere = {**environment, "SCHEDULER_BRIDGE_STATE": str(tmp_path / "elsewhere")}
+    third = call(elsewhere, "-c", str(config_folder))
+    assert third.returncode == 254
+    assert f"already runs with {config_folder}, as process {daemon.pid}" in third.stderr
 
     family = [daemon, *daemon.children(recursive=True)]
     assert call(environment, "-k", "-c", str(config_folder)).returncode == 0
@@ -261,7 +267,7 @@ def test_reset_frees_rows_that_another_scheduler_has_left(
     assert scheduler.end() == 0
 
 
-def test_reset_leaves_the_rows_of_whoever_holds_the_port(
+def test_a_port_that_a_stranger_holds_is_a_reason_not_to_start_and_to_leave_its_rows(
     environment: dict[str, str], config_folder: Path, connection: psycopg.Connection[Any], held_port: int
 ) -> None:
     theirs = insert(
@@ -273,7 +279,11 @@ def test_reset_leaves_the_rows_of_whoever_holds_the_port(
         jq_schedinfo="localhost.1",
     )
     before = row(connection, theirs)
-    assert call(environment, "--reset", "-c", str(config_folder), "-p", str(held_port)).returncode == 254
+    done = call(environment, "--reset", "-c", str(config_folder), "-p", str(held_port))
+    assert done.returncode == 254
+    assert f"port {held_port} is held by" in done.stderr
+    assert "FOSSology's by `fo_cli --stop`" in done.stderr
+    assert "`fo_scheduler --shutdown --config`" in done.stderr
     assert row(connection, theirs) == before
 
 
@@ -306,13 +316,15 @@ def broker_of(scheduler: Scheduler) -> psutil.Process:
     return found
 
 
-def test_the_addresses_can_be_read_by_a_shell(
-    start: Start, database: str, config_folder: Path, tmp_path: Path
+def test_it_migrates_the_schema_of_db_conf_and_tells_a_shell_where_that_and_its_own_broker_are(
+    start: Start, connection: psycopg.Connection[Any], database: str, config_folder: Path, tmp_path: Path
 ) -> None:
+    connection.execute("drop schema scheduler_bridge cascade")
     (config_folder / "Db.conf").write_text(
         "".join(f"{name}={value};\n" for name, value in conninfo_to_dict(database).items())
     )
-    start(DATABASE_URL="", REDIS_URL="").wait_until_up()
+    scheduler = start(DATABASE_URL="", REDIS_URL="")
+    scheduler.wait_until_up()
     script = 'set -eu; . "$1"; printf "%s\n" "$DATABASE_URL" "$REDIS_URL"'
     shell = ["sh", "-c", script, "sh", str(tmp_path / "state" / "addresses")]
     read = subprocess.run(shell, env={}, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -320,18 +332,10 @@ def test_the_addresses_can_be_read_by_a_shell(
         conninfo_to_dict(database)["dbname"],
         "redis://",
     ]
-
-
-def test_a_folder_has_one_scheduler_wherever_its_state_is(
-    start: Start, environment: dict[str, str], config_folder: Path, tmp_path: Path
-) -> None:
-    first = start()
-    first.wait_until_up()
-    elsewhere = {**environment, "SCHEDULER_BRIDGE_STATE": str(tmp_path / "elsewhere")}
-    second = call(elsewhere, "-c", str(config_folder))
-    assert second.returncode == 254
-    assert f"already runs with {config_folder}, as process {first.process.pid}" in second.stderr
-    assert first.end() == 0
+    job = insert(connection, "quick", "the input")
+    assert ended(connection, job) == ["Completed"]
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+    assert scheduler.end() == 0
 
 
 def test_a_daemon_that_cannot_start_leaves_lines_of_the_logs_form_alone(
@@ -347,18 +351,6 @@ def test_a_daemon_that_cannot_start_leaves_lines_of_the_logs_form_alone(
     assert [line for line in lines if not LINE.match(line)] == []
 
 
-def test_it_migrates_the_schema_and_uses_a_broker_of_its_own(
-    start: Start, connection: psycopg.Connection[Any], environment: dict[str, str], tmp_path: Path
-) -> None:
-    connection.execute("drop schema scheduler_bridge cascade")
-    scheduler = start(REDIS_URL="")
-    scheduler.wait_until_up()
-    job = insert(connection, "quick", "the input")
-    assert ended(connection, job) == ["Completed"]
-    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
-    assert scheduler.end() == 0
-
-
 def test_the_option_port_reaches_the_bridge(start: Start, held_port: int) -> None:
     scheduler = start("--port", "0", "-v", "0", SCHEDULER_BRIDGE_PORT=str(held_port))
     bridge = scheduler.part("bridge")
@@ -366,16 +358,6 @@ def test_the_option_port_reaches_the_bridge(start: Start, held_port: int) -> Non
     assert bridge.environ()["SCHEDULER_BRIDGE_HOST"] == "scan-1"
     assert scheduler.end(signal.SIGQUIT) == 0
     assert [line for line in scheduler.lines if ":: NOTE" in line] == []
-
-
-def test_a_port_that_a_stranger_holds_is_a_reason_not_to_start(
-    environment: dict[str, str], config_folder: Path, held_port: int
-) -> None:
-    done = call(environment, "-c", str(config_folder), "-p", str(held_port))
-    assert done.returncode == 254
-    assert f"port {held_port} is held by" in done.stderr
-    assert "FOSSology's by `fo_cli --stop`" in done.stderr
-    assert "`fo_scheduler --shutdown --config`" in done.stderr
 
 
 def test_a_queue_without_its_columns_is_refused(
@@ -392,12 +374,16 @@ def test_no_database_is_fatal(environment: dict[str, str], config_folder: Path) 
     assert "Db.conf" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "options", [["--bogus"], ["-v", "many"], ["stray"], ["-p", "70000"], ["-d", "-L", "stdout"]]
-)
-def test_wrong_options_are_told_with_the_usage(environment: dict[str, str], options: list[str]) -> None:
-    done = call(environment, *options)
+def test_a_wrong_option_ends_it_with_fossologys_status(environment: dict[str, str]) -> None:
+    done = call(environment, "--bogus")
     assert (done.returncode, done.stdout) == (255, "")
+    assert "Usage:" in done.stderr
+
+
+@pytest.mark.parametrize("options", [["-v", "many"], ["stray"], ["-p", "70000"], ["-d", "-L", "stdout"]])
+def test_wrong_options_are_told_with_the_usage(environment: dict[str, str], options: list[str]) -> None:
+    done = here(environment)("fossology", *options, status=255)
+    assert done.stdout == ""
     assert "Usage:" in done.stderr
 
 

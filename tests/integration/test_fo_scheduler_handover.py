@@ -136,7 +136,7 @@ def test_a_scheduler_that_was_killed_hands_its_queue_over_when_its_leases_end(
     assert ended(connection, *jobs.jobs.values()) == ["Completed"] * 12
 
 
-def test_the_first_line_of_a_status_is_what_fossologys_tests_compare(
+def test_the_first_line_of_a_status_is_what_fossologys_tests_compare_and_stop_ends_an_idle_scheduler(
     start: Start, environment: dict[str, str]
 ) -> None:
     scheduler = start("-p", "0", "-v", "952", SCHEDULER_BRIDGE_STARTUP_TESTS="on")
@@ -149,6 +149,7 @@ def test_the_first_line_of_a_status_is_what_fossologys_tests_compare(
     until(lambda: ask(port, b"agents") == b"received\nnap quick \nend\n", "the startup tests")
     ask(port, b"verbose 3")
     assert b"verbose:3\n" in ask(port, b"status")
+    it_ends_with(scheduler, b"stop")
 
 
 def test_only_agents_that_pass_their_startup_test_are_listed_and_jobs_of_the_others_say_why(
@@ -166,9 +167,12 @@ def test_only_agents_that_pass_their_startup_test_are_listed_and_jobs_of_the_oth
     assert why is not None and "localhost: " in why[0]
 
 
-@pytest.mark.parametrize("command", [b"stop", b"die"])
-def test_an_idle_scheduler_ends_with_the_command(start: Start, command: bytes) -> None:
-    scheduler = start("-p", "0")
+def test_an_idle_scheduler_dies_when_told_to(start: Start) -> None:
+    it_ends_with(start("-p", "0"), b"die")
+
+
+def it_ends_with(scheduler: Scheduler, command: bytes) -> None:
+    """Told so it ends while it is idle, and nothing of it is left."""
     port, family = port_of(scheduler), scheduler.family()
     assert ask(port, command) == b"received\nCLOSE\n"
     assert scheduler.process.wait(15) == 0

@@ -84,6 +84,11 @@ def test_an_edited_file_is_refused(empty_database: str, folder: Path) -> None:
     (folder / "0001_first.sql").write_text("create table other (id int)")
     with pytest.raises(SchemaError, match=r"0001_first\.sql was edited after it was applied"):
         migrate(empty_database, folder)
+    with (
+        psycopg.connect(empty_database) as connection,
+        pytest.raises(SchemaError, match=r"0001_first\.sql was edited"),
+    ):
+        check_schema(connection, folder)
 
 
 def test_two_files_with_one_number_are_refused(empty_database: str, folder: Path) -> None:

@@ -53,13 +53,16 @@ def addresses_of(process: ProcessBox) -> set[str]:
     return listening_of(process, "ip")
 
 
-def test_without_a_login_it_is_on_port_of_this_machine_only(
+def test_without_a_login_it_is_on_port_of_this_machine_only_and_ends_at_once_with_sigterm(
     start_monitor: Callable[..., tuple[ProcessBox, int]],
 ) -> None:
     process, port = start_monitor()
     assert status_of(port, "/workers") == 200
     assert addresses_of(process) == {"127.0.0.1"}
+    assert listening_of(process, "port") == {port}
     assert "only this machine can see Flower" in process.logs()
+    process.kill("SIGTERM")
+    assert process.wait() == 0
 
 
 def test_with_a_login_it_is_open_to_others_who_have_it(
@@ -85,13 +88,11 @@ def test_the_port_is_flowers_option_else_that_of_the_settings(
     start_monitor: Callable[..., tuple[ProcessBox, int]],
 ) -> None:
     with reserved_port() as one, reserved_port() as other:
-        process, port = start_monitor(f"--port={one}", FLOWER_PORT=str(other))
+        process, _ = start_monitor(f"--port={one}", FLOWER_PORT=str(other))
         assert status_of(one, "/workers") == 200
         assert listening_of(process, "port") == {one}
-        process, port = start_monitor(FLOWER_PORT=str(other))
+        process, _ = start_monitor(FLOWER_PORT=str(other))
         assert listening_of(process, "port") == {other}
-        process, port = start_monitor()
-        assert listening_of(process, "port") == {port}
 
 
 def test_a_port_that_is_none_is_told_as_any_other_setting(environment: dict[str, str]) -> None:
@@ -116,9 +117,3 @@ def test_a_database_that_is_away_keeps_nobody_from_watching(
     process, port = start_monitor(DATABASE_URL="postgresql://bridge@127.0.0.1:1/none")
     assert status_of(port, "/workers") == 200
     assert "the database cannot be reached" in process.logs()
-
-
-def test_sigterm_ends_it_at_once_and_cleanly(start_monitor: Callable[..., tuple[ProcessBox, int]]) -> None:
-    process, _ = start_monitor()
-    process.kill("SIGTERM")
-    assert process.wait() == 0

@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import announce, configuration, ended, row, until
+from tests.conftest import Common
+from tests.integration.fleet import announce, configuration, ended, idle, row, until
 
 Start = Callable[..., Any]
 Connection = psycopg.Connection[Any]
@@ -55,13 +56,18 @@ def counted(variables: dict[str, str]) -> Path:
     return Path(variables["SCHEDULER_BRIDGE_CONFIG"]) / "mods-enabled/counts/agent/items"
 
 
-@pytest.fixture
-def variables(tmp_path: Path) -> dict[str, str]:
-    folder = configuration(tmp_path / "conf", {"family": FAMILY, "counts": COUNTS})
+def family_folder(folder: Path) -> dict[str, str]:
+    """Variables of processes that read a configuration folder with both agent types and hasty timers."""
+    folder = configuration(folder / "conf", {"family": FAMILY, "counts": COUNTS})
     timers = f"agent_death_timer = {DEATH_SECONDS}\nagent_update_interval = {DEATH_SECONDS}\n"
     (folder / "fossology.conf").write_text(f"[SCHEDULER]\n{timers}")
     (folder / "Db.conf").write_text("dbname=unused;\n")
     return {"SCHEDULER_BRIDGE_CONFIG": str(folder)}
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, str]:
+    return family_folder(tmp_path)
 
 
 @pytest.fixture
@@ -72,6 +78,21 @@ def bridge(start_process: Start, variables: dict[str, str]) -> Any:
 @pytest.fixture
 def worker(start_worker: Start, variables: dict[str, str]) -> Any:
     return start_worker("w1", **variables)
+
+
+@pytest.fixture(scope="module")
+def common_worker(common: Common) -> Any:
+    """One that goes on from test to test, with a bridge."""
+    variables = family_folder(common.folder)
+    common.start_process("bridge", ["scheduler-bridge", "bridge"], ready_text="bridge ready", **variables)
+    return common.start_worker("w1", **variables)
+
+
+@pytest.fixture
+def idle_worker(common_worker: Any, common: Common) -> Any:
+    """The same with nothing to do."""
+    idle(common.connection)
+    return common_worker
 
 
 def a_family(connection: Connection, worker: Any, seconds: float = 60) -> tuple[int, list[psutil.Process]]:
@@ -86,10 +107,11 @@ def a_family(connection: Connection, worker: Any, seconds: float = 60) -> tuple[
 
 
 def order(connection: Connection, function: str, *arguments: object) -> None:
+    """Give it; the answer says that there is such a job."""
     marks = ", ".join(["%s"] * len(arguments))
-    assert connection.execute(
-        f"select scheduler_bridge.{function}({marks})".encode(), arguments
-    ).fetchone() == (True,)
+    query = f"select scheduler_bridge.{function}({marks})".encode()
+    (known,) = connection.execute(query, arguments).fetchone() or (False,)
+    assert known
 
 
 def state(process: psutil.Process) -> str:
@@ -103,52 +125,52 @@ def all_are(processes: list[psutil.Process], *states: str) -> Callable[[], bool]
     return lambda: all(state(process) in states for process in processes)
 
 
-def test_a_kill_reaches_the_whole_group_at_once(bridge: Any, worker: Any, connection: Connection) -> None:
-    job, processes = a_family(connection, worker)
-    order(connection, "kill_job", job, "not needed")
+def test_a_kill_reaches_the_whole_group_at_once(idle_worker: Any, common: Common) -> None:
+    job, processes = a_family(common.connection, idle_worker)
+    order(common.connection, "kill_job", job, "not needed")
     until(all_are(processes, "gone", psutil.STATUS_ZOMBIE), "the end of the group", AT_ONCE_SECONDS)
-    assert row(connection, job)["jq_endtext"] == "not needed"
-    assert row(connection, job)["jq_end_bits"] == 2
+    assert row(common.connection, job)["jq_endtext"] == "not needed"
+    assert row(common.connection, job)["jq_end_bits"] == 2
 
 
 def test_the_workers_log_says_that_an_operator_has_killed_a_job_and_shows_no_error(
-    bridge: Any, worker: Any, connection: Connection
+    idle_worker: Any, common: Common
 ) -> None:
-    job, _ = a_family(connection, worker)
-    order(connection, "kill_job", job, "not needed")
+    job, _ = a_family(common.connection, idle_worker)
+    order(common.connection, "kill_job", job, "not needed")
     until(
-        lambda: "(family): lost killed by an operator: not needed" in worker.container.logs(),
+        lambda: f"job {job} (family): lost killed by an operator: not needed" in idle_worker.container.logs(),
         "the end of the job in the log",
     )
-    lines = [line for line in worker.container.logs().splitlines() if f"job {job}" in line]
+    lines = [line for line in idle_worker.container.logs().splitlines() if f"job {job}" in line]
     assert any(f"job {job} is killed by an operator: not needed" in line for line in lines)
     assert [line for line in lines if "ERROR" in line or "lease" in line] == []
 
 
 def test_a_pause_stops_the_whole_group_and_its_timers_until_a_restart(
-    bridge: Any, worker: Any, connection: Connection
+    idle_worker: Any, common: Common
 ) -> None:
-    job, processes = a_family(connection, worker, DEATH_SECONDS)
-    connection.execute("update jobqueue set jq_endtext = 'Paused' where jq_pk = %s", [job])
-    connection.execute("select pg_notify('scheduler_bridge_orders', '')")
+    job, processes = a_family(common.connection, idle_worker, DEATH_SECONDS)
+    common.connection.execute("update jobqueue set jq_endtext = 'Paused' where jq_pk = %s", [job])
+    common.connection.execute("select pg_notify('scheduler_bridge_orders', '')")
     until(all_are(processes, psutil.STATUS_STOPPED), "the group to stop", AT_ONCE_SECONDS)
     ends_at = time.monotonic() + 2.5 * DEATH_SECONDS
     until(lambda: time.monotonic() > ends_at, "longer than any timer")
     assert all_are(processes, psutil.STATUS_STOPPED)()
     slots = "select count(*) from scheduler_bridge.attempt where ended_at is null and host = 'w1'"
-    assert connection.execute(slots).fetchone() == (1,)
-    order(connection, "restart_job", job)
+    assert common.connection.execute(slots).fetchone() == (1,)
+    order(common.connection, "restart_job", job)
     until(lambda: psutil.STATUS_STOPPED not in map(state, processes), "the group to go on", AT_ONCE_SECONDS)
-    assert ended(connection, job) == ["Completed"]
+    assert ended(common.connection, job) == ["Completed"]
 
 
-def test_a_paused_job_can_be_killed(bridge: Any, worker: Any, connection: Connection) -> None:
-    job, processes = a_family(connection, worker)
-    order(connection, "pause_job", job)
+def test_a_paused_job_can_be_killed(idle_worker: Any, common: Common) -> None:
+    job, processes = a_family(common.connection, idle_worker)
+    order(common.connection, "pause_job", job)
     until(all_are(processes, psutil.STATUS_STOPPED), "the group to stop", AT_ONCE_SECONDS)
-    order(connection, "kill_job", job, "enough")
+    order(common.connection, "kill_job", job, "enough")
     until(all_are(processes, "gone", psutil.STATUS_ZOMBIE), "the end of the group", AT_ONCE_SECONDS)
-    assert ended(connection, job) == ["enough"]
+    assert ended(common.connection, job) == ["enough"]
 
 
 def test_a_paused_job_survives_that_its_worker_is_told_to_stop(

@@ -14,7 +14,19 @@ import pytest
 import redis
 
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import FAILS, NAPPER, QUICK, announce, configuration, ended, row, started, until
+from tests.conftest import Common
+from tests.integration.fleet import (
+    FAILS,
+    NAPPER,
+    QUICK,
+    announce,
+    configuration,
+    ended,
+    idle,
+    row,
+    started,
+    until,
+)
 
 Start = Callable[..., Any]
 Connection = psycopg.Connection[Any]
@@ -39,11 +51,39 @@ def worker(start_worker: Start, config: str) -> Any:
     return start_worker("w1", slots=4, SCHEDULER_BRIDGE_CONFIG=config)
 
 
-def test_a_stream_runs_in_the_order_of_its_dependencies(
-    bridge: Any, worker: Any, connection: Connection
-) -> None:
+@pytest.fixture(scope="module")
+def one_worker(common: Common) -> Connection:
+    """The database of a bridge and a worker that go on from test to test."""
+    chosen = {"SCHEDULER_BRIDGE_CONFIG": str(configuration(common.folder / "conf", AGENTS, limits=LIMITS))}
+    common.start_process("bridge", ["scheduler-bridge", "bridge"], ready_text="bridge ready", **chosen)
+    common.start_worker("w1", slots=4, **chosen)
+    return common.connection
+
+
+@pytest.fixture(scope="module")
+def two_workers(common: Common, one_worker: Connection) -> Connection:
+    """The same with a second worker."""
+    common.start_worker("w2", slots=4, SCHEDULER_BRIDGE_CONFIG=str(common.folder / "conf"))
+    return one_worker
+
+
+@pytest.fixture
+def shared(one_worker: Connection) -> Connection:
+    """The database of at least one worker, which has nothing to do."""
+    idle(one_worker)
+    return one_worker
+
+
+@pytest.fixture
+def shared_by_two(two_workers: Connection) -> Connection:
+    """The same of two."""
+    idle(two_workers)
+    return two_workers
+
+
+def test_a_stream_runs_in_the_order_of_its_dependencies(shared: Connection) -> None:
     stream = insert(
-        connection,
+        shared,
         a_stream(
             a_job("quick", name="root", args="root"),
             a_job("quick", name="left", needs="root"),
@@ -51,9 +91,9 @@ def test_a_stream_runs_in_the_order_of_its_dependencies(
             a_job("quick", name="join", needs=("left", "right")),
         ),
     )
-    announce(connection)
-    assert ended(connection, *stream.jobs.values()) == ["Completed"] * 4
-    rows = {name: row(connection, job) for name, job in stream.jobs.items()}
+    announce(shared)
+    assert ended(shared, *stream.jobs.values()) == ["Completed"] * 4
+    rows = {name: row(shared, job) for name, job in stream.jobs.items()}
     for before, after in [("root", "left"), ("root", "right"), ("left", "join"), ("right", "join")]:
         assert rows[before]["jq_endtime"] <= rows[after]["jq_starttime"]
     assert {r["jq_itemsprocessed"] for r in rows.values()} == {4}
@@ -61,11 +101,9 @@ def test_a_stream_runs_in_the_order_of_its_dependencies(
     assert {r["jq_schedinfo"] for r in rows.values()} == {None}
 
 
-def test_a_failed_job_fails_what_depends_on_it_and_nothing_else(
-    bridge: Any, worker: Any, connection: Connection
-) -> None:
+def test_a_failed_job_fails_what_depends_on_it_and_nothing_else(shared: Connection) -> None:
     stream = insert(
-        connection,
+        shared,
         a_stream(
             a_job("fails", args="the input"),
             a_job("quick", name="child", needs="fails"),
@@ -73,15 +111,15 @@ def test_a_failed_job_fails_what_depends_on_it_and_nothing_else(
             a_job("quick", name="other"),
         ),
     )
-    announce(connection)
-    texts = dict(zip(stream.jobs, ended(connection, *stream.jobs.values()), strict=True))
+    announce(shared)
+    texts = dict(zip(stream.jobs, ended(shared, *stream.jobs.values()), strict=True))
     assert texts == {
         "fails": "Failed",
         "child": "dependency failed",
         "grandchild": "dependency failed",
         "other": "Completed",
     }
-    tail = connection.execute(
+    tail = shared.execute(
         "select tail from scheduler_bridge.output where job = %s", [stream["fails"]]
     ).fetchone()
     assert tail is not None and b"cannot read the input" in bytes(tail[0])
@@ -96,52 +134,48 @@ def test_a_row_that_nobody_announces_is_found_by_the_sweep(
     assert ended(connection, stream["quick"]) == ["Completed"]
 
 
-def test_rows_appended_to_a_running_stream_run_too(bridge: Any, worker: Any, connection: Connection) -> None:
-    stream = insert(connection, a_stream(a_job("nap", args="1")))
-    announce(connection)
-    started(connection, stream["nap"])
-    late = connection.execute(
+def test_rows_appended_to_a_running_stream_run_too(shared: Connection) -> None:
+    stream = insert(shared, a_stream(a_job("nap", args="1")))
+    announce(shared)
+    started(shared, stream["nap"])
+    late = shared.execute(
         "insert into jobqueue (jq_job_fk, jq_type) values (%s, 'quick') returning jq_pk", [stream.stream]
     ).fetchone()
     assert late is not None
-    connection.execute("insert into jobdepends values (%s, %s)", [late[0], stream["nap"]])
-    announce(connection)
-    assert ended(connection, stream["nap"], late[0]) == ["Completed", "Completed"]
+    shared.execute("insert into jobdepends values (%s, %s)", [late[0], stream["nap"]])
+    announce(shared)
+    assert ended(shared, stream["nap"], late[0]) == ["Completed", "Completed"]
 
 
-def test_a_job_with_an_unknown_agent_type_fails_as_today(
-    bridge: Any, worker: Any, connection: Connection
-) -> None:
-    stream = insert(connection, a_stream(a_job("nowhere"), a_job("quick")))
-    announce(connection)
-    assert ended(connection, *stream.jobs.values()) == ["Failed", "Completed"]
+def test_a_job_with_an_unknown_agent_type_fails_as_today(shared: Connection) -> None:
+    stream = insert(shared, a_stream(a_job("nowhere"), a_job("quick")))
+    announce(shared)
+    assert ended(shared, *stream.jobs.values()) == ["Failed", "Completed"]
 
 
-def test_a_cycle_fails_by_name_and_harms_nobody(bridge: Any, worker: Any, connection: Connection) -> None:
-    with connection.transaction():
+def test_a_cycle_fails_by_name_and_harms_nobody(shared: Connection) -> None:
+    with shared.transaction():
         stream = insert(
-            connection, a_stream(a_job("quick", name="a"), a_job("quick", name="b"), a_job("quick", name="c"))
+            shared, a_stream(a_job("quick", name="a"), a_job("quick", name="b"), a_job("quick", name="c"))
         )
-        connection.execute(
+        shared.execute(
             "insert into jobdepends values (%s, %s), (%s, %s)",
             [stream["a"], stream["b"], stream["b"], stream["a"]],
         )
-    announce(connection)
-    texts = ended(connection, *stream.jobs.values())
+    announce(shared)
+    texts = ended(shared, *stream.jobs.values())
     assert texts == [f"dependency cycle: {stream['a']} -> {stream['b']} -> {stream['a']}"] * 2 + ["Completed"]
 
 
-def test_a_limit_over_all_hosts_is_kept(
-    bridge: Any, connection: Connection, start_worker: Start, config: str
-) -> None:
-    for name in ("w1", "w2"):
-        start_worker(name, slots=4, SCHEDULER_BRIDGE_CONFIG=config)
-    stream = insert(connection, a_stream(*[a_job("single", name=f"s{n}") for n in range(8)]))
-    announce(connection)
-    assert ended(connection, *stream.jobs.values()) == ["Completed"] * 8
-    overlapping = connection.execute(
+def test_a_limit_over_all_hosts_is_kept(shared_by_two: Connection) -> None:
+    stream = insert(shared_by_two, a_stream(*[a_job("single", name=f"s{n}") for n in range(8)]))
+    announce(shared_by_two)
+    assert ended(shared_by_two, *stream.jobs.values()) == ["Completed"] * 8
+    overlapping = shared_by_two.execute(
         "select count(*) from jobqueue a join jobqueue b on a.jq_pk < b.jq_pk"
         " and a.jq_starttime < b.jq_endtime and b.jq_starttime < a.jq_endtime"
+        " where a.jq_job_fk = %(stream)s and b.jq_job_fk = %(stream)s",
+        {"stream": stream.stream},
     ).fetchone()
     assert overlapping == (0,)
 
@@ -164,15 +198,12 @@ def test_no_message_waits_in_a_busy_worker_while_another_is_idle(
     assert row(connection, long["nap"])["jq_endtext"] == "Started"
 
 
-def test_a_job_bound_to_a_host_runs_there(
-    bridge: Any, connection: Connection, start_worker: Start, config: str
-) -> None:
-    for name in ("w1", "w2"):
-        start_worker(name, slots=2, SCHEDULER_BRIDGE_CONFIG=config)
-    stream = insert(connection, a_stream(*[a_job("quick", name=f"q{n}", host="w2") for n in range(4)]))
-    announce(connection)
-    assert ended(connection, *stream.jobs.values()) == ["Completed"] * 4
-    assert connection.execute("select distinct host from scheduler_bridge.attempt").fetchall() == [("w2",)]
+def test_a_job_bound_to_a_host_runs_there(shared_by_two: Connection) -> None:
+    stream = insert(shared_by_two, a_stream(*[a_job("quick", name=f"q{n}", host="w2") for n in range(4)]))
+    announce(shared_by_two)
+    assert ended(shared_by_two, *stream.jobs.values()) == ["Completed"] * 4
+    hosts = "select distinct host from scheduler_bridge.attempt where stream = %s"
+    assert shared_by_two.execute(hosts, [stream.stream]).fetchall() == [("w2",)]
 
 
 def test_a_worker_that_is_told_to_stop_returns_its_jobs_at_once(

@@ -40,9 +40,13 @@ def attempt(store: PostgresStore, job: int, outcome: Outcome) -> None:
 
 
 def rerun(connection: Connection, stream: int) -> int:
-    row = connection.execute("select scheduler_bridge.rerun_failed(%s)", [stream]).fetchone()
-    assert row is not None
-    return int(row[0])
+    return both(connection, stream)[0]
+
+
+def both(connection: Connection, stream: int) -> tuple[int, int]:
+    """How many jobs wait again, and how many are left out."""
+    ((again, left_out),) = connection.execute("select * from scheduler_bridge.rerun_failed(%s)", [stream])
+    return again, left_out
 
 
 def states(connection: Connection, *jobs: int) -> list[tuple[Any, ...]]:
@@ -94,20 +98,23 @@ def test_a_stream_without_failures_stays_as_it_is(store: PostgresStore, connecti
     assert states(connection, *stream.jobs.values()) == [("Completed", 1, False), (None, 0, True)]
 
 
-def test_a_killed_job_whose_agent_is_still_being_ended_is_left_out(
+def test_a_killed_job_whose_agent_is_still_being_ended_is_left_out_with_what_depends_on_it(
     store: PostgresStore, connection: Connection
 ) -> None:
-    stream = insert(connection, a_stream(a_job("unpack"), a_job("license", needs="unpack")))
+    jobs = [a_job("unpack"), a_job("license", needs="unpack"), a_job("unpack", name="other")]
+    stream = insert(connection, a_stream(*jobs))
     plan(store)
+    for _ in range(2):
+        attempt(store, stream["other"], FAILED)
     work = store.claim(stream["unpack"], "w", "h1")
     assert isinstance(work, Work)
     store.started(work, 4711)
     connection.execute("select scheduler_bridge.kill_job(%s, 'no more')", [work.job])
-    assert rerun(connection, stream.stream) == 1, "its dependent alone"
-    assert states(connection, work.job) == [("no more", 2, False)]
+    assert both(connection, stream.stream) == (1, 2)
+    assert states(connection, stream["other"], work.job) == [("no more", 2, False), (None, 0, True)]
     assert store.finish(work, Outcome(Ending.LOST, reason="the claim is gone"))
-    assert rerun(connection, stream.stream) >= 1
-    assert states(connection, work.job) == [(None, 0, True)]
+    assert both(connection, stream.stream) == (2, 0)
+    assert states(connection, *stream.jobs.values()) == [(None, 0, True)] * 3
 
 
 @pytest.mark.parametrize("rerun_first", [True, False])

@@ -245,7 +245,7 @@ class TestOrders:
 
     def test_a_claim_that_is_gone_at_the_first_ok_gives_the_agent_nothing(self) -> None:
         played = play("tells_input", started=lambda session, pid: False)
-        assert played.outcome.ending is Ending.LOST
+        assert played.outcome.ending is Ending.RETURNED
         assert played.text == ""
 
     def test_a_paused_agent_does_nothing_and_no_timer_runs(self) -> None:

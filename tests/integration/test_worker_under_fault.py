@@ -302,8 +302,9 @@ def test_who_waits_for_a_slot_gets_a_hint_when_a_job_is_returned(
     connection: Connection, database: str, celery_setup_app: BridgeCelery, config: str
 ) -> None:
     # Only now: `tasks` reads the settings, which the fixture has set, when it is imported.
-    from tasks.host import AgentHost, Hint, Surroundings
+    from tasks.host import AgentHost, Hint
     from tasks.leases import Leases
+    from tasks.surroundings import Surroundings
 
     host = Host("w1", 1)
     missing = AgentType("missing", ("missing",), Path(config))

@@ -198,7 +198,7 @@ def test_a_lost_claim_kills_todays_agents_and_leaves_those_that_stay() -> None:
     today = Story(ours=False).says(*READY)
     stays = Story(ours=False).says("OK")
     for story in (today, stays):
-        assert story.ending() is Ending.LOST
+        assert story.ending() is Ending.RETURNED
         assert story.pipe.sent == []
     assert today.process.done == ["SIGKILL"]
     assert stays.process.done == []
