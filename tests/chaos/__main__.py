@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.chaos.evidence import Wrong
 from tests.chaos.fleet import Fleet, fleet
 from tests.chaos.server import ChaosError
 from tests.chaos.trial import Result, Trial
-from tests.chaos.verdict import Wrong
 from tests.process_nodes import PROJECT
 
 TRIALS = 20
@@ -69,11 +69,13 @@ def summary(results: list[Result]) -> dict[str, object]:
         "trials": len(results),
         "jobs": sum(result.jobs for result in results),
         "faults": sum(result.faults for result in results),
+        "orders": sum(result.orders for result in results),
         "lost": found.count(Wrong.LOST),
         "doubled": found.count(Wrong.DOUBLED),
         "out_of_order": found.count(Wrong.ORDER),
         "left_processes": found.count(Wrong.LEFT),
         "audit": found.count(Wrong.AUDIT),
+        "disobeyed": found.count(Wrong.DISOBEYED),
         "max_delay_s": round(max((result.delay_seconds for result in results), default=0.0), 1),
         "failed_seeds": [result.seed for result in results if result.findings],
     }
@@ -102,7 +104,7 @@ def _print(result: Result, *, verbose: bool) -> None:
     verdict = "FAILED" if result.findings else "ok"
     print(
         f"seed {result.seed}: {verdict}, {result.jobs} jobs, {result.faults} faults,"
-        f" {result.seconds:.1f} s, delay {result.delay_seconds:.1f} s",
+        f" {result.orders} orders, {result.seconds:.1f} s, delay {result.delay_seconds:.1f} s",
         flush=True,
     )
     if verbose or result.findings:

@@ -80,6 +80,7 @@ class Fleet:
         self.processes: dict[str, ProcessBox] = {}
         self._down: set[str] = set()  # killed by a fault that will start them again
         self._ended: dict[str, float] = {}  # ended by themselves, and when that was seen
+        self._suspended: list[psutil.Process] = []  # agents
         for name, words in COMMANDS.items():
             environment = self._environment(name, stack)
             command = [sys.executable, "-m", *words]
@@ -120,7 +121,9 @@ class Fleet:
                 box.kill("SIGSTOP")
         for agent in agents_of(self.record):
             with suppress(psutil.NoSuchProcess):
-                agent.suspend()
+                if agent.status() != psutil.STATUS_STOPPED:  # one that people have paused stays so
+                    agent.suspend()
+                    self._suspended.append(agent)
         self.valkey.stop()
         self.postgres.stop()
 
@@ -128,9 +131,10 @@ class Fleet:
         """SIGCONT to everything."""
         self.postgres.go_on()
         self.valkey.go_on()
-        for agent in agents_of(self.record):
+        for agent in self._suspended:
             with suppress(psutil.NoSuchProcess):
                 agent.resume()
+        self._suspended.clear()
         for name in self.processes:
             self.go_on(name)
 

@@ -9,17 +9,19 @@ from tests.chaos.streams import Job
 COMPLETED, FAILED = "Completed", "Failed"
 
 
-def endings(jobs: Sequence[Job], broken: Collection[int] = ()) -> dict[int, str]:
+def endings(
+    jobs: Sequence[Job], broken: Collection[int] = (), killed: Collection[int] = ()
+) -> dict[int, str]:
     """How each job ends, by position: a job fails by itself, with a prerequisite, or because it is in a cycle.
 
-    `broken` are those whose own agent has failed, whatever its kind.
+    `broken` are those whose own agent has failed, whatever its kind; `killed` those that an order has ended.
     """
     found: dict[int, str] = {}
     waiting = set(range(len(jobs)))
     while ready := [job for job in waiting if all(need in found for need in jobs[job].needs)]:
         for job in ready:
             doomed = any(found[need] == FAILED for need in jobs[job].needs)
-            fails = doomed or job in broken or not jobs[job].kind.completes
+            fails = doomed or job in broken or job in killed or not jobs[job].kind.completes
             found[job] = FAILED if fails else COMPLETED
         waiting.difference_update(ready)
     return found | dict.fromkeys(waiting, FAILED)  # what is left waits for itself

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
+GONE = (None, psutil.STATUS_ZOMBIE)
 MARK = b"AGENT_OF_SCHEDULER_BRIDGE="
 
 
@@ -22,6 +23,12 @@ class Run:
     ended_at: float | None = None
     tenths: int = 0  # how long it has to work
     seen_at: float = 0.0  # when it was last seen to be under way; before `began_at`: never
+    moments: list[float] = field(default_factory=list)  # when it was seen to be under way and not stopped
+
+    @property
+    def position(self) -> int:
+        """Of the job in its trial, which the key holds."""
+        return int(self.key.split(".")[1])
 
     @property
     def due_at(self) -> float:
@@ -55,6 +62,8 @@ class Records:
         moment = time.time()  # before the look: one that lives then has lived until then
         for run in self.under_way():
             run.seen_at = moment
+            if _status(run.pid) not in (*GONE, psutil.STATUS_STOPPED):
+                run.moments.append(moment)
 
     def under_way(self) -> list[Run]:
         """Runs that have begun and not ended, whose agents live."""
@@ -72,10 +81,14 @@ class Records:
 
 def lives(pid: int) -> bool:
     """Whether a process does something; one that is dead and not reaped does not."""
+    return _status(pid) not in GONE
+
+
+def _status(pid: int) -> str | None:
     try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+        return str(psutil.Process(pid).status())
     except psutil.NoSuchProcess:
-        return False
+        return None
 
 
 def agents_of(record: Path) -> list[psutil.Process]:

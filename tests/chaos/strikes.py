@@ -11,7 +11,7 @@ from contextlib import suppress
 import psutil
 import redis
 
-from tests.chaos.absence import Absences
+from tests.chaos.absence import Absence, Absences
 from tests.chaos.faults import AGENT, FLEET, MACHINE, PROCESSES, SERVERS, WORKER_OF_AGENT, Deed, Fault
 from tests.chaos.fleet import HOSTS, Fleet
 from tests.chaos.records import Records, Run
@@ -25,7 +25,8 @@ class Strikes:
     def __init__(self, fleet: Fleet, records: Records) -> None:
         self._fleet = fleet
         self._records = records
-        self._under_way: set[Fault] = set()
+        self._under_way: dict[Fault, float] = {}  # since when; wall clock
+        self._cut_off: list[Absence] = []
         self.struck: dict[int, Deed] = {}  # agents by number
         self.absences = Absences()
         self._agents: dict[Fault, int] = {}
@@ -37,9 +38,14 @@ class Strikes:
         """It answers."""
         return not any(fault.target in ("postgres", MACHINE) for fault in self._under_way)
 
+    @property
+    def cut_off(self) -> tuple[Absence, ...]:
+        """Whose workers may not have heard the database, from when to when; not those faults that last."""
+        return tuple(self._cut_off)
+
     def begin(self, fault: Fault) -> str:
         """Do it; what was done."""
-        self._under_way.add(fault)
+        self._under_way[fault] = time.time()
         if fault.target == AGENT:
             return self._strike_agent(fault)
         if fault.target == WORKER_OF_AGENT:
@@ -59,7 +65,7 @@ class Strikes:
 
     def end(self, fault: Fault) -> str:
         """Undo it; what was done."""
-        self._under_way.discard(fault)
+        since = self._under_way.pop(fault)
         if fault.target == AGENT:
             self._continue_agent(fault)
         elif fault.target in SERVERS:
@@ -77,6 +83,7 @@ class Strikes:
             for name in self._struck_by(fault):
                 self._fleet.go_on(name)
                 self.absences.go_on(name)
+        self._cut_off += [Absence(host, since, time.time()) for host in self._hosts_of(fault)]
         return f"{fault.target}: {fault.deed.value} is over"
 
     def set_clocks_right(self) -> None:
@@ -160,6 +167,13 @@ class Strikes:
         if fault.target == WORKER_OF_AGENT:
             return tuple({self._workers[fault]} if fault in self._workers else ())
         return PROCESSES if fault.target == FLEET else (fault.target,)
+
+    def _hosts_of(self, fault: Fault) -> tuple[str, ...]:
+        """Whose workers do not hear the database meanwhile."""
+        if fault.target in ("postgres", MACHINE, FLEET):
+            return HOSTS
+        names = (*self._struck_by(fault), fault.target.partition(">")[0])
+        return tuple(host for host in HOSTS if host in names)
 
     def _an_agent(self, number: float, wanted: Callable[[Run], bool]) -> Run | None:
         """One of those under way that are wanted, for 0 the one that ends last; None when there is none for a while."""

@@ -1,4 +1,4 @@
-"""As much chaos as fits into every test run: fixed seeds that between them use every fault. More by `make chaos`."""
+"""As much chaos as fits into every test run: fixed seeds that use every fault and order. More by `make chaos`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import pytest
 
 from tests.chaos.faults import AGENT, FLEET, MACHINE, WORKER_OF_AGENT, Deed, Fault
 from tests.chaos.fleet import Fleet, fleet
+from tests.chaos.orders import Verb
 from tests.chaos.trial import Schedule, Trial
 
 # Twenty kinds of fault, six a seed at most: fewer seeds cannot use them all.
-SEEDS = (20496, 6136, 80, 5318)
+SEEDS = (49045, 48957, 35819, 52102)
 
 PROCESSES = ("bridge", "worker", "beat", "housekeeping", "agent", "valkey", "postgres")
 EVERY_FAULT = {
@@ -54,8 +55,9 @@ def test_every_job_ends_once_and_as_the_model_says_whatever_is_broken(seed: int,
     assert not result.findings, "\n".join(map(str, [*result.findings, *result.history]))
 
 
-def test_these_seeds_use_every_fault() -> None:
+def test_these_seeds_use_every_fault_and_every_order() -> None:
     assert {kind_of(fault) for seed in SEEDS for fault in Schedule.of(seed).faults} == EVERY_FAULT
+    assert {order.verb for seed in SEEDS for order in Schedule.of(seed).orders} == set(Verb)
 
 
 def test_no_other_fault_is_drawn() -> None:

@@ -12,13 +12,17 @@ from typing import Any
 import psycopg
 
 from scheduler_bridge.store.listener import CHANNEL
+from tests.chaos.evidence import Evidence, Finding, Wrong
 from tests.chaos.faults import Fault, random_faults
 from tests.chaos.fleet import HOSTS, SLOTS, TICK_SECONDS, Fleet
+from tests.chaos.giving import Giver
 from tests.chaos.model import seconds_left
+from tests.chaos.orders import Order, random_orders
 from tests.chaos.records import Records, agents_of
+from tests.chaos.rows import read
 from tests.chaos.streams import Batch, Streams, one_job_a_host, random_streams
 from tests.chaos.strikes import Strikes
-from tests.chaos.verdict import Evidence, Finding, Wrong, judge, read
+from tests.chaos.verdict import judge
 from tests.chaos.watch import Watch
 
 PATIENCE_SECONDS = 60.0  # beyond the work that is left when the last fault is over
@@ -32,11 +36,16 @@ class Schedule:
 
     streams: Streams
     faults: tuple[Fault, ...]
+    orders: tuple[Order, ...]
 
     @classmethod
     def of(cls, seed: int) -> Schedule:
         """The schedule of a seed."""
-        return cls(random_streams(Random(f"streams {seed}")), random_faults(Random(f"faults {seed}")))
+        return cls(
+            random_streams(Random(f"streams {seed}")),
+            random_faults(Random(f"faults {seed}")),
+            random_orders(Random(f"orders {seed}")),
+        )
 
 
 @dataclass
@@ -48,6 +57,7 @@ class Result:
     history: list[str] = field(default_factory=list)
     jobs: int = 0
     faults: int = 0
+    orders: int = 0
     delay_seconds: float = 0.0  # after the last fault, beyond the work that was left
     seconds: float = 0.0
 
@@ -64,11 +74,12 @@ class Trial:
         self._ends: list[tuple[float, Fault]] = []
         self._records = Records(fleet.record)
         self._strikes = Strikes(fleet, self._records)
+        self._giver = Giver(fleet, self._records, schedule.orders, f"killed in trial {seed}")
         self._watch = Watch(fleet)
         self._numbers: dict[int, int] = {}
         self._stream_numbers: dict[int, int] = {}
         self._began_at = time.monotonic()
-        self.result = Result(seed, faults=len(self._faults))
+        self.result = Result(seed, faults=len(self._faults), orders=len(schedule.orders))
 
     def play(self) -> Result:
         """All of it, on a fleet that works; what came of it."""
@@ -85,9 +96,10 @@ class Trial:
 
     def _play(self) -> None:
         self._note(f"{len(self._streams.jobs)} jobs in {len(self._streams.priorities)} streams")
-        while self._batches or self._faults or self._ends:
+        while self._batches or self._faults or self._ends or self._giver.busy:
             self._act()
             self._look()
+        self._await_drains()
         self._await_end()
         self._await_signs()
         self._judge()
@@ -110,6 +122,9 @@ class Trial:
             self._ends = sorted([*self._ends, (self._now + fault.seconds, fault)], key=lambda end: end[0])
         while self._batches and self._batches[0].at <= self._now and self._strikes.database_is_up:
             self._insert(self._batches.pop(0))
+        if self._strikes.database_is_up:
+            for text in self._giver.give(self._now, self._numbers, self._stream_numbers):
+                self._note(text)
 
     def _look(self) -> None:
         for text in self._fleet.supervise():
@@ -170,6 +185,15 @@ class Trial:
     def _key(self, position: int) -> str:
         return f"{self.result.seed}.{position}.{self._began_at:.3f}"
 
+    def _await_drains(self) -> None:
+        """A worker that was told to leave does so after its last job, and its supervisor starts the next one."""
+        quiet_at = self._now
+        while hosts := self._watch.draining():
+            if self._now > quiet_at + PATIENCE_SECONDS:
+                self.result.findings += [Finding(Wrong.DISOBEYED, f"{host} is not drained") for host in hosts]
+                break
+            self._look()
+
     def _await_end(self) -> None:
         """All faults are over: one job a host more, then wait for everything."""
         self._note("all faults are over")
@@ -229,6 +253,8 @@ class Trial:
             runs,
             self._strikes.struck,
             self._strikes.absences.all,
+            self._strikes.cut_off,
+            self._giver.given,
         )
         self.result.findings += judge(evidence)
 

@@ -2,124 +2,42 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
-from itertools import combinations
-from typing import Any
+from itertools import combinations, pairwise
 
-import psycopg
-
-from tests.chaos.absence import Absence
-from tests.chaos.faults import Deed
+from tests.chaos.evidence import Evidence, Finding, Wrong
 from tests.chaos.model import COMPLETED, FAILED, endings, too_early
+from tests.chaos.obedience import disobeyed
 from tests.chaos.records import Run
-from tests.chaos.streams import Job
+from tests.chaos.rows import Attempt
 
-ROWS = """
-select q.jq_pk, q.jq_endtext, q.jq_end_bits, q.jq_itemsprocessed, extract(epoch from q.jq_endtime)::float8
-from jobqueue q where q.jq_pk = any (%s)
-"""
-ATTEMPTS = """
-select a.job, a.epoch, a.worker, a.host, a.agent_pid, a.ending, a.reason,
-       extract(epoch from a.started_at)::float8, extract(epoch from a.ended_at)::float8
-from scheduler_bridge.attempt a where a.job = any (%s) order by a.job, a.epoch
-"""
 BROKEN = ("killed by signal: 9", "no heartbeat")  # reasons of an agent that was killed, or stopped for long
+OUTSIDE = "ended from outside"  # begins the reason of an attempt that came to its end and did not end the row
 KNOWN_DEAD = " has died"  # ends the reason of an attempt that was taken back from a worker known to be dead
 CLOCK_SECONDS = 0.005  # what `date` and the database read of one clock may differ by
 
 
-class Wrong(Enum):
-    """What may be wrong; the value is for people."""
-
-    LOST = "lost"
-    DOUBLED = "doubled"
-    LEFT = "left"
-    ORDER = "order"
-    AUDIT = "audit"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong."""
-
-    wrong: Wrong
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.wrong.value}: {self.text}"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of jobqueue."""
-
-    job: int
-    text: str | None
-    bits: int
-    items: int | None
-    ended_at: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A row of the ledger."""
-
-    job: int
-    epoch: int
-    worker: str | None
-    host: str | None
-    pid: int | None
-    ending: str | None
-    reason: str
-    started_at: float | None
-    ended_at: float | None
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """All that is known about a trial's jobs; those are known by their position."""
-
-    jobs: Sequence[Job]
-    numbers: Mapping[int, int]  # jq_pk by position
-    rows: Mapping[int, Row]
-    attempts: Mapping[int, list[Attempt]]
-    runs: Mapping[int, list[Run]]
-    struck: Mapping[int, Deed]  # agents that a fault has struck, by their number
-    absences: Sequence[Absence]  # of workers
-
-
-def read(
-    connection: psycopg.Connection[Any], numbers: Mapping[int, int]
-) -> tuple[dict[int, Row], dict[int, list[Attempt]]]:
-    """Rows and ledger of these jobs, by position."""
-    positions = {job: position for position, job in numbers.items()}
-    jobs = list(positions)
-    rows = {positions[row[0]]: Row(*row) for row in connection.execute(ROWS, [jobs]).fetchall()}
-    attempts: dict[int, list[Attempt]] = defaultdict(list)
-    for row in connection.execute(ATTEMPTS, [jobs]).fetchall():
-        attempts[positions[row[0]]].append(Attempt(*row))
-    return rows, dict(attempts)
-
-
 def judge(evidence: Evidence) -> list[Finding]:
     """Everything that is wrong with the jobs of a trial that is over."""
-    return [*_endings(evidence), *_ledger(evidence), *_doubles(evidence), *_order(evidence)]
+    return [
+        *_endings(evidence),
+        *_ledger(evidence),
+        *_doubles(evidence),
+        *_order(evidence),
+        *disobeyed(evidence),
+    ]
 
 
 def _endings(evidence: Evidence) -> list[Finding]:
     broken = {position for position in evidence.rows if _was_broken(evidence, position)}
-    expected = endings(evidence.jobs, broken)
+    expected = endings(evidence.jobs, broken, evidence.given.killed)
     found = []
     for position, wanted in expected.items():
         row = evidence.rows.get(position)
         if row is None or row.ended_at is None:
-            found.append(Finding(Wrong.LOST, f"{_named(evidence, position)} has not ended"))
+            found.append(Finding(Wrong.LOST, f"{evidence.named(position)} has not ended"))
         elif (COMPLETED if row.bits == 1 else FAILED) != wanted:
-            reasons = [attempt.reason for attempt in evidence.attempts.get(position, [])]
-            text = f"{_named(evidence, position)} must be {wanted}, is {row.text} ({row.bits}): {reasons}"
+            reasons = [attempt.reason for attempt in evidence.life(position)]
+            text = f"{evidence.named(position)} must be {wanted}, is {row.text} ({row.bits}): {reasons}"
             found.append(Finding(Wrong.LOST, text))
         elif (
             wanted == COMPLETED
@@ -127,7 +45,7 @@ def _endings(evidence: Evidence) -> list[Finding]:
             and row.items != evidence.jobs[position].tenths
         ):
             text = (
-                f"{_named(evidence, position)} counts {row.items} items, not {evidence.jobs[position].tenths}"
+                f"{evidence.named(position)} counts {row.items} items, not {evidence.jobs[position].tenths}"
             )
             found.append(Finding(Wrong.LOST, text))
     return found
@@ -137,7 +55,7 @@ def _was_broken(evidence: Evidence, position: int) -> bool:
     """Its agent failed because a fault struck it: killed, or stopped for so long that it counted as silent."""
     struck = [
         attempt.reason
-        for attempt in evidence.attempts.get(position, [])
+        for attempt in evidence.life(position)
         if attempt.pid in evidence.struck and attempt.ending == "failed"
     ]
     return any(sign in reason for reason in struck for sign in BROKEN)
@@ -152,19 +70,39 @@ def _ledger(evidence: Evidence) -> list[Finding]:
     found = []
     for position, row in evidence.rows.items():
         attempts = evidence.attempts.get(position, [])
-        final = [attempt for attempt in attempts if attempt.ending in ("completed", "failed")]
-        if row.ended_at is not None and len(final) != 1:
-            found.append(Finding(Wrong.DOUBLED, f"{_named(evidence, position)} was ended by {final}"))
+        final = _final(evidence.life(position))
+        if row.ended_at is not None and len(final) != 1 and not _was_cut_short(evidence, position):
+            found.append(Finding(Wrong.DOUBLED, f"{evidence.named(position)} was ended by {final}"))
+        for life in _earlier_lives(evidence, position):
+            text = f"{evidence.named(position)} was ended in an earlier life by {_final(life)}"
+            found += [Finding(Wrong.DOUBLED, text)] if len(_final(life)) > 1 else []
         open_ones = [attempt.epoch for attempt in attempts if attempt.ending is None]
         if open_ones:
-            found.append(Finding(Wrong.LOST, f"{_named(evidence, position)}: attempts {open_ones} never end"))
+            found.append(Finding(Wrong.LOST, f"{evidence.named(position)}: attempts {open_ones} never end"))
         if evidence.jobs[position].kind.own and row.bits == 1:
             early = [attempt for attempt in final if not _came_to_its_end(evidence, position, attempt)]
-            text = (
-                f"{_named(evidence, position)} completed by {early}, whose agents had not come to their end"
-            )
+            text = f"{evidence.named(position)} completed by {early}, whose agents had not come to their end"
             found += [Finding(Wrong.DOUBLED, text)] if early else []
     return found
+
+
+def _final(attempts: list[Attempt]) -> list[Attempt]:
+    """Those that have ended the row; of one that was killed or set back meanwhile the ledger says so."""
+    ended = [attempt for attempt in attempts if attempt.ending in ("completed", "failed")]
+    return [attempt for attempt in ended if not attempt.reason.startswith(OUTSIDE)]
+
+
+def _was_cut_short(evidence: Evidence, position: int) -> bool:
+    """A kill has ended the job while an attempt ran, which so came to no end of its own."""
+    life = evidence.life(position)
+    return position in evidence.given.killed and bool(life) and not _final(life)
+
+
+def _earlier_lives(evidence: Evidence, position: int) -> list[list[Attempt]]:
+    """Attempts before each rerun."""
+    bounds = pairwise([0, *evidence.given.lives.get(position, [])])
+    attempts = evidence.attempts.get(position, [])
+    return [[attempt for attempt in attempts if after < attempt.epoch <= last] for after, last in bounds]
 
 
 def _came_to_its_end(evidence: Evidence, position: int, attempt: Attempt) -> bool:
@@ -184,7 +122,7 @@ def _doubles(evidence: Evidence) -> list[Finding]:
         for before, after in combinations(in_order, 2):
             overlap = before.over_at - after.began_at
             if overlap > CLOCK_SECONDS and not _was_out_of_reach(evidence, position, before, after):
-                text = f"{_named(evidence, position)}: {before} and {after} overlap by {overlap:.3f} s"
+                text = f"{evidence.named(position)}: {before} and {after} overlap by {overlap:.3f} s"
                 found.append(Finding(Wrong.DOUBLED, text))
     return found
 
@@ -200,18 +138,15 @@ def _was_out_of_reach(evidence: Evidence, position: int, before: Run, after: Run
 
 
 def _order(evidence: Evidence) -> list[Finding]:
-    began = {
-        position: min(attempt.started_at for attempt in attempts if attempt.started_at is not None)
-        for position, attempts in evidence.attempts.items()
-        if any(attempt.started_at is not None for attempt in attempts)
+    starts = {
+        position: [
+            attempt.started_at for attempt in evidence.life(position) if attempt.started_at is not None
+        ]
+        for position in evidence.attempts
     }
+    began = {position: min(found) for position, found in starts.items() if found}
     ended = {position: row.ended_at for position, row in evidence.rows.items() if row.ended_at is not None}
     return [
-        Finding(Wrong.ORDER, f"{_named(evidence, job)} began before {_named(evidence, need)} had ended")
+        Finding(Wrong.ORDER, f"{evidence.named(job)} began before {evidence.named(need)} had ended")
         for job, need in too_early(evidence.jobs, began, ended)
     ]
-
-
-def _named(evidence: Evidence, position: int) -> str:
-    number = evidence.numbers.get(position)
-    return f"job {number} ({position}: {evidence.jobs[position].agent_type})"

@@ -12,8 +12,8 @@ import psycopg
 
 from scheduler_bridge.audit.auditor import audit
 from scheduler_bridge.audit.checks import Thresholds
-from tests.chaos.fleet import Fleet
-from tests.chaos.verdict import Finding, Wrong
+from tests.chaos.evidence import Finding, Wrong
+from tests.chaos.fleet import HOSTS, Fleet
 from tests.process_nodes import PROJECT
 
 LOOK_SECONDS = 0.2  # between two looks: the harness must not load the machine
@@ -27,7 +27,12 @@ select a.job, a.epoch, coalesce(a.host, '-'),
 from scheduler_bridge.attempt a where a.job = any (%s) order by a.job, a.epoch
 """
 WORKERS = "select h.worker from scheduler_bridge.host h where h.name = any (%s) and h.worker is not null"
-OPEN = "select jq_pk from jobqueue where jq_pk = any (%s) and jq_endtime is null"
+OPEN = """
+select q.jq_pk from jobqueue q where q.jq_pk = any (%s) and (
+    q.jq_endtime is null or exists (select from scheduler_bridge.attempt a where a.job = q.jq_pk and a.ended_at is null)
+)
+"""
+DRAINING = "select name from scheduler_bridge.host where name = any (%s) and draining"
 
 
 class Signs:
@@ -71,7 +76,7 @@ class Watch:
         return said
 
     def open_jobs(self, numbers: Mapping[int, int]) -> list[int]:
-        """Rows that have not ended; asked for as seldom as news."""
+        """Rows that have not ended, or whose agent is still being ended."""
         return [job for (job,) in self._rows(OPEN, list(numbers.values()))]
 
     def ended(self, numbers: Mapping[int, int]) -> set[int]:
@@ -86,6 +91,10 @@ class Watch:
         return [
             host for host in runs if any(f".{self._fleet.processes[host].pid}-" in one for one in workers)
         ]
+
+    def draining(self) -> list[str]:
+        """Hosts whose worker was told to leave and has not been followed by another."""
+        return [host for (host,) in self._rows(DRAINING, list(HOSTS))]
 
     def signs(self) -> Signs:
         """To see later whether beats still beat."""
