@@ -135,7 +135,7 @@ class TestWarmAgents:
     def test_a_claim_that_is_gone_leaves_the_agent_warm(self, host: Host) -> None:
         agent = host.acquire()
         session = Session(agent, toy_work("good_legacy"), timers=TIMERS, started=lambda pid: False)
-        assert session.run().ending is Ending.LOST
+        assert session.run().ending is Ending.RETURNED
         host.pool.release(agent, host.now)
         assert host.job()[1] == agent.process.pid
 
