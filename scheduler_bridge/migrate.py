@@ -24,7 +24,7 @@ from scheduler_bridge.errors import SchemaError
 MIGRATIONS = Path(__file__).with_name("migrations")
 QUEUE = MIGRATIONS / "queue"
 LOCK = "scheduler_bridge.migration"
-COMPATIBLE = re.compile(r"-- compatible from: (\d+)\n")
+COMPATIBLE = re.compile(r"-- compatible from: (\d+)")
 
 PREPARE = """
 create schema if not exists scheduler_bridge;
@@ -53,7 +53,10 @@ class _Migration:
     @property
     def compatible_from(self) -> int:
         """The last file that a program must know to work with the schema as this one leaves it."""
-        line = COMPATIBLE.match(self.text)
+        first = self.text.partition("\n")[0].rstrip()
+        line = COMPATIBLE.fullmatch(first)
+        if line is None and "compatible" in first:
+            raise SchemaError(f"{self.name}: its first line must be `-- compatible from: N`, or say nothing of that")
         return min(int(line[1]), self.version) if line else self.version
 
 

@@ -229,7 +229,7 @@ begin
             update attempt a set renewed_at = now(), expires_at = now() + p_lease, items = r.items
             from unnest(p_jobs, p_epochs, p_items) as r (job, epoch, items)
             where a.job = r.job and a.epoch = r.epoch and a.worker = p_worker and a.ended_at is null
-            returning a.job, a.items, a.started_at
+            returning a.job, a.epoch, a.items, a.started_at
         ), counted as (
             update jobqueue q set jq_itemsprocessed = held.items from held
             where q.jq_pk = held.job and q.jq_itemsprocessed is distinct from held.items and q.jq_endtime is null
@@ -238,7 +238,10 @@ begin
         select held.job, q.jq_endtext is not distinct from 'Paused', j.job_priority, o.verbosity
         from held join jobqueue q on q.jq_pk = held.job join job j on j.job_pk = q.jq_job_fk
         left join open_job o on o.job = held.job
-        where q.jq_endtime is null and (q.jq_starttime is not null or held.started_at is null);
+        -- Set back by hand: asked of one snapshot, which knows nothing of a start that is being committed now.
+        where q.jq_endtime is null and (q.jq_starttime is not null or not exists (
+            select from attempt b where b.job = held.job and b.epoch = held.epoch and b.started_at is not null
+        ));
 end
 $$;
 

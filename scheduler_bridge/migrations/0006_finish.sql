@@ -32,7 +32,8 @@ $$;
 -- Ends one attempt under its epoch; false when the lease has moved on, and then nothing was written. Asked again after
 -- a lost answer, it answers the same.
 -- completed ends the row with FOSSology's text, and so does failed and lost where no attempt is left (`next_attempt`);
--- else the row is free again, as if never started, unless somebody else has ended it. A row that is returned because
+-- else the row is free again, as if never started, unless somebody else has ended it. So is one that somebody has set back
+-- while its agent ran, however that ended: it is run as it asks, and nothing is counted. A row that is returned because
 -- this host cannot run it now (p_obstacle) is not proposed again before the sweep looks at it.
 create function finish(
     p_job int, p_epoch int, p_ending text, p_items int, p_reason text, p_tail bytea,
@@ -48,12 +49,14 @@ begin
     update attempt a set ended_at = now(), ending = p_ending, reason = p_reason, items = p_items, email = p_email
     where a.job = p_job and a.epoch = p_epoch and a.ended_at is null;
     if not found then
-        return exists (select from attempt a where a.job = p_job and a.epoch = p_epoch and a.ending = p_ending);
+        return exists (
+            select from attempt a where a.job = p_job and a.epoch = p_epoch and (a.ending = p_ending or a.reason = 'its row was set back')
+        );
     end if;
     if p_tail <> '' then
         perform keep_output(array[p_job], array[p_epoch], array[p_tail]);
     end if;
-    if p_ending in ('failed', 'lost') then
+    if p_ending in ('failed', 'lost') and not note_set_back(p_job, p_epoch) then
         v_wait := next_attempt(p_job, p_ending);
     end if;
     if p_ending = 'completed' or v_wait is null then
@@ -65,8 +68,29 @@ begin
 end
 $$;
 
--- The part of `finish` that ends the row, unless somebody else has, and fails what depends on a failure. A row that somebody
--- has set back while its agent ran is free again, to be run as it asks.
+-- Whether somebody has set the row back, its start away, while the agent ran; the ledger then has the attempt as returned.
+create function note_set_back(p_job int, p_epoch int) returns boolean
+language plpgsql set search_path from current as $$
+begin
+    update attempt a set ending = 'returned', reason = 'its row was set back'
+    from jobqueue q
+    where a.job = p_job and a.epoch = p_epoch and a.started_at is not null
+      and q.jq_pk = p_job and q.jq_endtime is null and q.jq_starttime is null;
+    return found;
+end
+$$;
+
+-- Writes into the ledger that this attempt has not ended its row.
+create function note_ended_from_outside(p_job int, p_epoch int) returns void
+language plpgsql set search_path from current as $$
+begin
+    update attempt a
+    set reason = 'ended from outside: ' || coalesce((select coalesce(q.jq_endtext, '') from jobqueue q where q.jq_pk = p_job), 'deleted')
+    where a.job = p_job and a.epoch = p_epoch;
+end
+$$;
+
+-- The part of `finish` that ends the row, unless somebody else has, and fails what depends on a failure.
 create function end_row(p_job int, p_epoch int, p_ending text, p_items int) returns void
 language plpgsql set search_path from current as $$
 begin
@@ -78,13 +102,13 @@ begin
     where q.jq_pk = p_job and q.jq_endtime is null and a.job = p_job and a.epoch = p_epoch
       and (q.jq_starttime is not null or a.started_at is null);
     if not found then
-        if exists (select from jobqueue q where q.jq_pk = p_job and q.jq_endtime is null) then
-            update attempt a set reason = 'ended from outside: set back' where a.job = p_job and a.epoch = p_epoch;
+        if note_set_back(p_job, p_epoch) then
             perform free_row(p_job, p_epoch, interval '0', null, null);
             return;
         end if;
-        update attempt a set reason = 'ended from outside: ' || coalesce(q.jq_endtext, '')
-        from jobqueue q where a.job = p_job and a.epoch = p_epoch and q.jq_pk = p_job and p_ending = 'completed';
+        if p_ending = 'completed' then
+            perform note_ended_from_outside(p_job, p_epoch);
+        end if;
     elsif p_ending = 'lost' or (p_ending = 'failed' and counted_attempts(p_job) > 1) then
         update attempt a set reason = a.reason || '; given up after ' || counted_attempts(p_job) || ' attempts'
         where a.job = p_job and a.epoch = p_epoch;
@@ -116,8 +140,7 @@ begin
         not_before = case when p_wait > interval '0' then now() + p_wait end
     from jobqueue q where o.job = p_job and q.jq_pk = p_job and q.jq_endtime is null;
     if not found then
-        update attempt a set reason = 'ended from outside: ' || coalesce(q.jq_endtext, '')
-        from jobqueue q where a.job = p_job and a.epoch = p_epoch and q.jq_pk = p_job;
+        perform note_ended_from_outside(p_job, p_epoch);
         perform forget_jobs(array[p_job]);
     end if;
 end

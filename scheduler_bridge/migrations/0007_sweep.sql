@@ -3,20 +3,23 @@
 -- Takes the turn for a pass; false when another process has passed less than half of p_turn ago, so that two beats cost no
 -- more than one. p_interval is the usual time between two passes.
 -- Where nobody has passed for long, the database was away: then nobody could renew a lease either, or write how a job ended.
--- So no lease is taken back until every worker has had the time to renew, which it does three times a lease. Three passes
--- in succession may be so; sweeps that are slow and not held up by an outage take leases back with the fourth.
+-- So no lease is taken back until every worker has had the time to renew, which it does three times a lease: two thirds of
+-- one are left in any case, so that a shorter time is none. Three passes in succession may be so; sweeps that are slow
+-- and not held up by an outage take leases back with the fourth. A clock that was set back holds up nothing.
 create function sweep_turn(p_turn interval, p_interval interval, p_lease interval) returns boolean
 language plpgsql set search_path from current as $$
 begin
     perform set_config('synchronous_commit', 'off', true);  -- a crash that takes it back costs one pass more
     update progress p
     set swept_at = now(),
-        lenient_until = case when outage.was then now() + p_lease / 3 else p.lenient_until end,
+        lenient_until = case when outage.was then now() + p_lease / 3 else least(p.lenient_until, now() + p_lease / 3) end,
         leniences = case when outage.was then p.leniences + 1 when now() < p.lenient_until then p.leniences else 0 end
     from (
-        select q.swept_at < now() - greatest(p_lease / 2, 3 * p_interval) and q.leniences < 3 as was from progress q
+        select q.swept_at < now() - greatest(p_lease / 2, least(3 * p_interval, p_lease * 2 / 3), 1.5 * p_interval)
+               and q.leniences < 3 as was
+        from progress q
     ) outage
-    where p.swept_at < now() - p_turn / 2;
+    where p.swept_at < now() - p_turn / 2 or p.swept_at > now() + p_turn;
     return found;
 end
 $$;

@@ -25,7 +25,7 @@ from scheduler_bridge.store.memory_hints import (
 from scheduler_bridge.store.memory_queue import MemoryQueue
 from scheduler_bridge.store.memory_records import Attempt, HostReport, OpenJob
 from scheduler_bridge.store.memory_state import MemoryState
-from scheduler_bridge.store.memory_sweep import compare, conclude, end_backoffs, reclaim
+from scheduler_bridge.store.memory_sweep import SET_BACK, compare, conclude, end_backoffs, reclaim
 from scheduler_bridge.store.port import (
     NO_PROBLEMS,
     Held,
@@ -222,7 +222,7 @@ class MemoryStore:
         attempt = self._running(work.job, work.epoch)
         if attempt is None:
             known = self._state.attempts.get((work.job, work.epoch))
-            return known is not None and known.ending is outcome.ending
+            return known is not None and (known.ending is outcome.ending or known.reason == SET_BACK)
         if tail:
             self.tails[work.job, work.epoch] = tail
         conclude(self._state, attempt, outcome, obstacle)

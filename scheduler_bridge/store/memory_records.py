@@ -102,9 +102,11 @@ class Turns:
     def take(self, now: datetime, *, turn: timedelta, interval: timedelta, lease: timedelta) -> bool:
         """Take the turn; False when a sweep ran less than half of it ago."""
         ago = now - self.swept_at
-        if ago <= turn / 2:
+        if -turn <= ago <= turn / 2:
             return False
-        if ago > max(lease / 2, 3 * interval) and self.leniences < MOST_LENIENCES:
+        longest = max(lease / 2, min(3 * interval, lease * 2 / 3), 1.5 * interval)
+        self.lenient_until = min(self.lenient_until, now + lease / RENEWALS_PER_LEASE)
+        if ago > longest and self.leniences < MOST_LENIENCES:
             self.lenient_until = now + lease / RENEWALS_PER_LEASE
             self.leniences += 1
         elif now >= self.lenient_until:

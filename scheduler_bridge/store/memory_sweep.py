@@ -12,6 +12,7 @@ from scheduler_bridge.store.memory_queue import FAILED_BITS, PAUSED_AT, Row
 from scheduler_bridge.store.memory_records import Attempt, OpenJob
 from scheduler_bridge.store.memory_state import MemoryState
 
+SET_BACK = "its row was set back"  # somebody has taken its start away while the agent ran
 SETTLES_BEFORE = timedelta(seconds=10)  # a refusal is looked at again after this
 
 
@@ -20,6 +21,11 @@ def conclude(
 ) -> None:
     """End the attempt; its row ends where no further attempt is due, else it is free again."""
     attempt.ending, attempt.reason, attempt.items = outcome.ending, outcome.reason, outcome.items
+    row = state.queue.rows.get(attempt.job)
+    if row and row.end is None and row.start is None and attempt.started_at:
+        attempt.ending, attempt.reason = Ending.RETURNED, SET_BACK
+        _free_row(state, attempt, timedelta(), None)
+        return
     wait: timedelta | None = timedelta()
     if outcome.ending in (Ending.FAILED, Ending.LOST):
         wait = next_attempt(state, attempt)
@@ -48,10 +54,6 @@ def _failed_or_lost(state: MemoryState, job: int) -> list[Attempt]:
 def _end_row(state: MemoryState, attempt: Attempt, outcome: Outcome) -> None:
     job = attempt.job
     row = state.queue.rows.get(job)
-    if row and row.end is None and row.start is None and attempt.started_at:  # set back while its agent ran
-        attempt.reason = "ended from outside: set back"
-        _free_row(state, attempt, timedelta(), None)
-        return
     if row and row.end is None:
         completed = outcome.ending is Ending.COMPLETED
         row.end, row.schedinfo, row.items = state.now(), None, outcome.items
@@ -88,7 +90,7 @@ def _free_row(state: MemoryState, attempt: Attempt, wait: timedelta, obstacle: O
 
 
 def _ended_from_outside(row: Row | None) -> str:
-    return f"ended from outside: {row.endtext if row else ''}"
+    return f"ended from outside: {row.endtext or '' if row else 'deleted'}"
 
 
 def end_backoffs(state: MemoryState) -> None:

@@ -255,6 +255,18 @@ def test_a_renewal_and_a_sweep_agree_who_has_the_job(scene: Scene) -> None:
         assert scene.store.finish(work if held else claimed(scene.store, job), COMPLETED)
 
 
+def test_a_renewal_beside_the_first_ok_keeps_the_job(scene: Scene) -> None:
+    for schedule in merges(2, 2):
+        (job,) = several(scene, "unpack")
+        work = claimed(scene.store, job)
+        start, renew = (
+            lambda store, work=work: store.started(work, 4711),
+            lambda store, work=work: set(store.renew("worker@h1", [Held(work.job, work.epoch, 0)])),
+        )
+        assert scene.stage.play(schedule, [start, renew]) == [True, {job}], schedule
+        scene.store.finish(work, COMPLETED)
+
+
 def test_a_failure_that_is_run_again_while_it_is_told_fails_no_dependent(scene: Scene) -> None:
     for schedule in merges(END_AND_LOOK, 2):
         inserted = planned(scene.queue, PAIR)

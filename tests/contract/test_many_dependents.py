@@ -1,4 +1,4 @@
-"""The end of a job on which thousands depend is quick whatever the database knew when a connection made its plans."""
+"""What ends a job on which thousands depend, or runs it again, is quick whatever the database knew before."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def connection(shared_database: tuple[str, psycopg.Connection[Any]]) -> Iterator
             inserted = insert(opened, a_stream(a_job("unpack"), a_job("license", needs="unpack")))
             opened.execute("select scheduler_bridge.observe()")
             _kill(opened, inserted["unpack"])
+            _rerun(opened, inserted.stream)
         yield opened
     emptied(inserting)
 
@@ -34,8 +35,14 @@ def _kill(connection: psycopg.Connection[Any], job: int) -> None:
     connection.execute("select scheduler_bridge.kill_job(%s, 'not needed')", [job], prepare=True)
 
 
+def _rerun(connection: psycopg.Connection[Any], stream: int) -> tuple[int, int]:
+    query = "select * from scheduler_bridge.rerun_failed(%s)"
+    ((again, left_out),) = connection.execute(query, [stream], prepare=True)
+    return again, left_out
+
+
 @pytest.mark.parametrize("step_back", STEP_BACK.values(), ids=STEP_BACK.keys())
-def test_a_kill_fails_ten_thousand_dependents_within_seconds(
+def test_a_kill_fails_ten_thousand_dependents_within_seconds_and_so_does_a_rerun_free_them(
     connection: psycopg.Connection[Any], step_back: str
 ) -> None:
     inserted = insert(connection, a_stream(a_job("unpack")))
@@ -55,3 +62,8 @@ def test_a_kill_fails_ten_thousand_dependents_within_seconds(
         "select jq_endtext, count(*)::int from jobqueue where jq_job_fk = %s group by 1", [inserted.stream]
     ).fetchall()
     assert dict(ended) == {"not needed": 1, "dependency failed": MANY}
+    assert _rerun(connection, inserted.stream) == (MANY + 1, 0)
+
+    connection.execute("update scheduler_bridge.open_job set worker = 'w' where job = %s", [first])
+    _kill(connection, first)
+    assert _rerun(connection, inserted.stream) == (0, MANY + 1), "its agent is still being ended"

@@ -12,7 +12,7 @@ from scheduler_bridge.plan.admission import ObstacleKind
 from tests.builders import a_job, a_stream
 from tests.contract.fleet import HOSTS, TYPES
 from tests.contract.queues import Queue
-from tests.contract.steps import FAILED, RETURNED, ended, planned, refused, running, swept
+from tests.contract.steps import FAILED, RETURNED, done, ended, planned, refused, running, swept
 
 LOST = Outcome(Ending.LOST, reason="the claim is gone")
 
@@ -104,3 +104,15 @@ def test_a_job_that_was_killed_is_not_tried_again(queue: Queue, job: int) -> Non
     ended(queue.store, work, LOST)
     assert queue.read(job).endtext == "killed"
     assert queue.ledger(job)[-1].reason == "ended from outside: killed"
+
+
+def test_a_row_that_is_set_back_while_it_runs_waits_for_no_backoff_and_counts_for_nothing(
+    queue: Queue, job: int
+) -> None:
+    policy(queue, 2, Ending.FAILED, Ending.LOST, backoff=60)
+    for _ in range(3):
+        work = running(queue.store, job)
+        queue.change(job, start=None, endtext=None)
+        assert job in ended(queue.store, work, LOST)[0], "at once"
+    done(queue.store, job, FAILED)
+    assert queue.read(job).status == (False, False, None, 0), "the first attempt that counts"

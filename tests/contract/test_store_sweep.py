@@ -360,3 +360,38 @@ def test_sweeps_that_are_always_late_take_leases_back_with_the_fourth(queue: Que
         queue.pass_time(40)
         assert queue.store.sweep_turn(5, 5)
         assert queue.store.reclaim() == ([job] if late == 4 else []), late
+
+
+@pytest.mark.parametrize(("interval", "lease_is_shorter"), [(5, False), (10, False), (60, True)])
+def test_a_time_in_which_leases_may_have_expired_is_one_in_which_nobody_swept(
+    queue: Queue, interval: float, lease_is_shorter: bool
+) -> None:
+    """Leases of 30 s; where sweeps are rarer than that, they take leases back whenever they come."""
+    assert queue.store.sweep_turn(interval, interval)
+    queue.pass_time(max(interval, 12))
+    assert queue.store.sweep_turn(interval, interval)
+    job = planned(queue, a_stream(a_job("unpack")))["unpack"]
+    running(queue.store, job)
+    queue.pass_time(9)
+    if not lease_is_shorter:
+        assert queue.store.sweep_turn(interval, interval)
+    queue.pass_time(22 if not lease_is_shorter else 60)
+    assert queue.store.sweep_turn(interval, interval)
+    assert queue.store.reclaim() == ([job] if lease_is_shorter else [])
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_from_sweeping(queue: Queue) -> None:
+    assert queue.store.sweep_turn(5, 5)
+    job = planned(queue, a_stream(a_job("unpack")))["unpack"]
+    running(queue.store, job)
+    queue.pass_time(-3600)
+    assert queue.store.sweep_turn(20, 5)
+    for _ in range(7):
+        queue.pass_time(9)
+        assert queue.store.sweep_turn(5, 5)
+    assert queue.store.reclaim() == []  # its lease is that of the earlier clock, until it is renewed
+    assert queue.store.renew("worker@h1", [Held(job, 1, 0)]) != {}
+    for _ in range(4):
+        queue.pass_time(9)
+        assert queue.store.sweep_turn(5, 5)
+    assert queue.store.reclaim() == [job]

@@ -139,6 +139,15 @@ def test_a_newer_database_that_is_compatible_passes_the_check_and_migrate_leaves
     assert migrate(empty_database, folder) == []
 
 
+@pytest.mark.parametrize("line", ["-- compatible from: two", "--compatible from: 2", "-- compatible: 2"])
+def test_a_line_of_compatibility_that_cannot_be_read_is_refused(
+    empty_database: str, folder: Path, line: str
+) -> None:
+    (folder / "0003_later.sql").write_text(f"{line}\ncreate table third (id int);")
+    with pytest.raises(SchemaError, match=r"0003_later\.sql: its first line must be"):
+        migrate(empty_database, folder)
+
+
 def test_of_several_later_files_the_least_compatible_decides(empty_database: str, folder: Path) -> None:
     (folder / "0003_breaks.sql").write_text("alter table first add other int")
     (folder / "0004_adds.sql").write_text("-- compatible from: 2\ncreate table fourth (id int);")
