@@ -12,17 +12,16 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
-import redis
 from psycopg import sql
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from scheduler_bridge.launch import NOBODY_ID, Identity, identity_for_postgres, launcher
 from scheduler_bridge.servers import (
@@ -250,8 +249,12 @@ def _create_database(url: str) -> bool:
 
 
 def _answers_valkey(url: str) -> bool:
-    with redis.Redis.from_url(url, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
-        try:
-            return bool(client.ping())
-        except redis.RedisError:
-            return False
+    """Whether it takes the password and is ready; while it reads its data, it answers a PING with an error."""
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname, parts.port), timeout=2) as connection:
+            connection.sendall(f"AUTH {parts.password}\r\nPING\r\n".encode())
+            with connection.makefile("rb") as answers:
+                return [answers.readline(), answers.readline()] == [b"+OK\r\n", b"+PONG\r\n"]
+    except OSError:
+        return False

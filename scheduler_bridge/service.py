@@ -11,19 +11,11 @@ import psycopg
 from scheduler_bridge.bridge import Bridge
 from scheduler_bridge.store.listener import Listener
 from scheduler_bridge.sweep import Sweep
+from scheduler_bridge.wiring import is_outage
 
 log = logging.getLogger(__name__)
 
 RECONNECT_SECONDS = 1.0
-# What a server says while it stops, crashes and starts: admin_shutdown, crash_shutdown, cannot_connect_now.
-STOPPING_STATES = ("57P01", "57P02", "57P03")
-CONNECTION_STATES = "08"
-
-
-def is_outage(error: psycopg.OperationalError) -> bool:
-    """Whether the server was away. A deadlock or a cancelled statement is the answer of one that is there."""
-    state = error.sqlstate  # None: of libpq, or of a pool that has found no connection in time
-    return state is None or state.startswith(CONNECTION_STATES) or state in STOPPING_STATES
 
 
 def log_database_error(error: psycopg.OperationalError, what: str = "") -> str:

@@ -1,4 +1,7 @@
-"""The one place where store, publisher and the objects above them are built and handed down."""
+"""What every process begins with: its settings, the addresses, and a database that can be reached.
+
+Most commands need no more than this, so nothing here imports Celery, which takes half a second.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +11,21 @@ import re
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import psycopg
 
-from scheduler_bridge.bridge import Bridge
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.configuration.identity import identity_problems
 from scheduler_bridge.configuration.masking import masked
-from scheduler_bridge.dispatch.application import BridgeCelery
-from scheduler_bridge.dispatch.canvas import Publisher
 from scheduler_bridge.embedded import ADDRESSES, announced
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.migrate import check_schema
-from scheduler_bridge.model.mark import named_with_life
-from scheduler_bridge.orphans import life_of
-from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.servers import LOOPBACK, listens
-from scheduler_bridge.service import is_outage
 from scheduler_bridge.settings import Settings, config_folder
-from scheduler_bridge.store.postgres import PostgresStore
-from scheduler_bridge.sweep import Sweep
 
 log = logging.getLogger(__name__)
 
@@ -39,22 +33,14 @@ Answer = TypeVar("Answer")
 
 CONNECT_SECONDS = 5
 LOOK_SECONDS = 0.5  # between two attempts to reach a database that is down at the start
+# What a server says while it stops, crashes and starts: admin_shutdown, crash_shutdown, cannot_connect_now.
+STOPPING_STATES = ("57P01", "57P02", "57P03")
+CONNECTION_STATES = "08"
 # Refusals that waiting does not mend, in the words of libpq and of a server that speaks English: libpq tells no code
 # before a session has begun. In other languages they are waited for, with the reason in the log.
 LASTING = re.compile(
     'password authentication failed|no password supplied|(database|role) ".*" does not exist|is bad: invalid '
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a process of the project works with."""
-
-    store: PostgresStore
-    publisher: Publisher
-    proposals: Proposals
-    bridge: Bridge
-    sweep: Sweep
 
 
 def read_settings(**options: object) -> tuple[Settings, Configuration | None]:
@@ -67,27 +53,6 @@ def read_settings(**options: object) -> tuple[Settings, Configuration | None]:
     return settings, configuration
 
 
-def owner_name(role: str, host: str) -> str:
-    """Names this process in the rows: ROLE@HOST.PID, and what tells it from later ones where that can be known."""
-    life = life_of(os.getpid())
-    name = f"{role}@{host}"
-    return named_with_life(name, life) if life else f"{name}.{os.getpid()}"
-
-
-def open_store(settings: Settings) -> PostgresStore:
-    """The store, once the schema is found to be this version's. Raises SchemaError, SettingsError."""
-    store = PostgresStore(
-        database_url(settings), lease_seconds=settings.lease_seconds, window=settings.window
-    )
-    try:
-        with store.connection() as connection:
-            check_schema(connection)
-    except Exception:
-        store.close()
-        raise
-    return store
-
-
 def look_at_database(settings: Settings) -> None:
     """Raise SchemaError when the database is not at this version, psycopg.OperationalError when it is away.
 
@@ -98,6 +63,12 @@ def look_at_database(settings: Settings) -> None:
             check_schema(connection)
     except psycopg.ProgrammingError as error:
         raise SettingsError(f"the database cannot be used: {' '.join(str(error).split())}") from error
+
+
+def is_outage(error: psycopg.OperationalError) -> bool:
+    """Whether the server was away. A deadlock or a cancelled statement is the answer of one that is there."""
+    state = error.sqlstate  # None: of libpq, or of a pool that has found no connection in time
+    return state is None or state.startswith(CONNECTION_STATES) or state in STOPPING_STATES
 
 
 def once_there(
@@ -170,13 +141,3 @@ def _address(given: str | None, settings: Settings, variable: str) -> str:
             f"nothing answers at {masked(url)}, which {state / ADDRESSES} names: start `scheduler-bridge up`"
         )
     return url
-
-
-def build(settings: Settings, app: BridgeCelery, role: str) -> Parts:
-    """Everything that a bridge, a worker or housekeeping needs."""
-    store = open_store(settings)
-    publisher = Publisher(app)
-    proposals = Proposals(store, publisher)
-    bridge = Bridge(store, proposals, owner=owner_name(role, settings.host))
-    sweep = Sweep(store, bridge, proposals, interval_seconds=settings.sweep_seconds)
-    return Parts(store, publisher, proposals, bridge, sweep)

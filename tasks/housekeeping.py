@@ -23,8 +23,9 @@ from scheduler_bridge.dispatch.routes import (
 from scheduler_bridge.dispatch.transport import BROKER_ERRORS
 from scheduler_bridge.mail.outbox import Postman
 from scheduler_bridge.mail.postgres_outbox import PostgresOutbox
-from scheduler_bridge.service import is_outage, log_database_error
-from scheduler_bridge.wiring import Parts, build, look_at_database
+from scheduler_bridge.parts import Parts, build
+from scheduler_bridge.service import log_database_error
+from scheduler_bridge.wiring import is_outage, look_at_database
 from tasks.agenda import ASK_FOR_AUDIT_SECONDS, AUDIT_SECONDS
 from tasks.app import app, configuration, is_housekeeping, settings
 from tasks.messages import GUARDED

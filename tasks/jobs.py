@@ -23,8 +23,9 @@ from scheduler_bridge.dispatch.transport import BROKER_ERRORS
 from scheduler_bridge.model.agents import AgentType, Host
 from scheduler_bridge.model.jobs import Work
 from scheduler_bridge.orphan_watch import OrphanWatch, dead_among, installation, mark_for_agents
+from scheduler_bridge.parts import build, owner_name
 from scheduler_bridge.store.listener import ORDERS, Listener
-from scheduler_bridge.wiring import build, database_url, owner_name, repository_folder
+from scheduler_bridge.wiring import database_url, repository_folder
 from tasks.app import app, configuration, is_housekeeping, once_there, settings
 from tasks.consuming import canary, end_in_order
 from tasks.environment import shown_to_agents

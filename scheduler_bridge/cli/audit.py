@@ -10,7 +10,8 @@ import psycopg
 from scheduler_bridge.audit.auditor import audit as look
 from scheduler_bridge.audit.auditor import remember
 from scheduler_bridge.audit.report import audit_json, audit_lines
-from scheduler_bridge.cli.context import Options, pass_options
+from scheduler_bridge.cli.context import queue_of
+from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.errors import BridgeError
 
 SOMETHING_FOUND = 1
@@ -36,7 +37,7 @@ def audit(options: Options, as_json: bool) -> None:
              scheduler-bridge audit --json
     """
     try:
-        with options.connection() as connection:
+        with queue_of(options) as connection:
             found = look(connection)
             remember(connection, found)
     except (BridgeError, psycopg.Error) as error:

@@ -17,17 +17,19 @@ from threading import Event
 import click
 import psycopg
 
-from scheduler_bridge.cli.context import Options, look_at_queue, pass_options
+from scheduler_bridge.cli.context import look_at_queue, settings_of
+from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.cli.waiting import end_when_told, log_to_stderr
 from scheduler_bridge.command_port.serving import CommandService
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.dispatch.application import BridgeCelery, make_application
 from scheduler_bridge.errors import SettingsError
+from scheduler_bridge.parts import Parts, build, owner_name
 from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.service import BridgeService
 from scheduler_bridge.settings import Settings
 from scheduler_bridge.store.listener import Listener
-from scheduler_bridge.wiring import Parts, build, database_url, once_there, owner_name, redis_url
+from scheduler_bridge.wiring import database_url, once_there, redis_url
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +80,7 @@ def bridge(options: Options) -> None:
     """
     log_to_stderr()
     gc.set_threshold(GARBAGE_THRESHOLD)
-    settings, configuration = options.settings()
+    settings, configuration = settings_of(options)
     if configuration is None:
         raise SettingsError("no configuration folder: set SCHEDULER_BRIDGE_CONFIG, or use --config")
     for problem in settings.warnings:

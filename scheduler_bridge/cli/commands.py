@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from scheduler_bridge.cli.context import Options, pass_options
-from scheduler_bridge.command_port.serving import read_token
+from scheduler_bridge.cli.context import settings_of
+from scheduler_bridge.cli.options import Options, pass_options
+from scheduler_bridge.commands.access import read_token
 from scheduler_bridge.commands.client import CommandClient, ask, connect
 from scheduler_bridge.commands.dialogue import HELP, Dialogue
 from scheduler_bridge.configuration.folder import Configuration
@@ -72,7 +73,7 @@ def cli(
     """
     if config:
         options = Options(Path(config), options.database_url, options.redis_url)
-    settings, configuration = options.settings()
+    settings, configuration = settings_of(options)
     default_host, default_port = _address(settings, configuration)
     host, port = host or default_host, port or default_port
     token = read_token(token_file or settings.token_file)

@@ -6,7 +6,8 @@ import socket
 
 import click
 
-from scheduler_bridge.cli.context import Options, pass_options
+from scheduler_bridge.cli.context import settings_of
+from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.cli.terminal import show_table
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.daemon.places import host_name
@@ -26,7 +27,7 @@ def config(options: Options) -> None:
     \b
     Example: scheduler-bridge --config /etc/fossology config
     """
-    settings, configuration = options.settings()
+    settings, configuration = settings_of(options)
     show_table(Table(("SETTING", "VALUE", "ORIGIN"), tuple(_rows(options, settings, configuration))))
     if configuration is not None:
         names = ", ".join(sorted(configuration.agent_types)) or "none"

@@ -1,18 +1,17 @@
-"""What all commands share: the group's options, a connection, the way errors are shown."""
+"""What most commands share: the settings that their options lead to, and a connection."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 import psycopg
-from psycopg_pool import PoolTimeout
 
+from scheduler_bridge.cli.options import Options
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.errors import BridgeError, SchemaError
 from scheduler_bridge.migrate import check_schema
@@ -22,23 +21,7 @@ from scheduler_bridge.wiring import database_url, read_settings
 
 CONNECT_SECONDS = 10
 HIGHEST_NUMBER = 2**31 - 1  # keys of the queue's tables are int4
-INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 DEMONSTRATION = Path("deploy", "conf")
-
-
-class BridgeGroup(click.Group):
-    """Shows what an operator can act on as a line, and everything else as the fault that it is."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; exit status 1 with a message, 130 after Ctrl-C."""
-        try:
-            return super().invoke(ctx)
-        except BridgeError as error:
-            raise click.ClickException(str(error)) from error
-        except (psycopg.Error, PoolTimeout) as error:
-            raise click.ClickException(f"database: {' '.join(str(error).split())}") from error
-        except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)
 
 
 class RowNumber(click.IntRange):
@@ -56,42 +39,25 @@ class RowNumber(click.IntRange):
         return number
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the group was given; None: see the environment."""
-
-    config: Path | None
-    database_url: str | None
-    redis_url: str | None
-
-    def given(self) -> dict[str, object]:
-        """By the names of the settings."""
-        return {
-            "config_folder": self.config,
-            "database_url": self.database_url,
-            "redis_url": self.redis_url,
-        }
-
-    def settings(self) -> tuple[Settings, Configuration | None]:
-        """Settings of this process and the configuration folder they rest on. Raises SettingsError."""
-        return read_settings(**self.given())
-
-    def with_demonstration(self) -> Options:
-        """These, with the folder that comes with the project where none is named at all."""
-        if config_folder(self.given(), os.environ):
-            return self
-        return Options(shipped(DEMONSTRATION), self.database_url, self.redis_url)
-
-    @contextmanager
-    def connection(self) -> Iterator[psycopg.Connection[Any]]:
-        """The database in autocommit mode, once it has the queue and our schema. Raises BridgeError."""
-        with connected(database_url(self.settings()[0])) as connection:
-            require_queue(connection)
-            check_schema(connection)
-            yield connection
+def settings_of(options: Options) -> tuple[Settings, Configuration | None]:
+    """Settings of this process and the configuration folder they rest on. Raises SettingsError."""
+    return read_settings(**options.given())
 
 
-pass_options = click.make_pass_decorator(Options)
+def with_demonstration(options: Options) -> Options:
+    """These, with the folder that comes with the project where none is named at all."""
+    if config_folder(options.given(), os.environ):
+        return options
+    return Options(shipped(DEMONSTRATION), options.database_url, options.redis_url)
+
+
+@contextmanager
+def queue_of(options: Options) -> Iterator[psycopg.Connection[Any]]:
+    """The database in autocommit mode, once it has the queue and our schema. Raises BridgeError."""
+    with connected(database_url(settings_of(options)[0])) as connection:
+        require_queue(connection)
+        check_schema(connection)
+        yield connection
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from functools import partial
 
 import click
 
-from scheduler_bridge.cli.context import Options, connected, look_at_queue, pass_options, require_queue
+from scheduler_bridge.cli.context import connected, look_at_queue, queue_of, require_queue, settings_of
+from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.cli.waiting import log_to_stderr
 from scheduler_bridge.migrate import check_schema, install_trigger, migrate, remove_trigger
 from scheduler_bridge.migrate import create_queue as make_queue
@@ -30,7 +31,7 @@ def migrate_database(options: Options, create_queue: bool, wait: bool) -> None:
              scheduler-bridge migrate --create-queue     a database without FOSSology
              scheduler-bridge migrate --wait             before the processes of a machine that boots
     """
-    url = database_url(options.settings()[0])
+    url = database_url(settings_of(options)[0])
     work = partial(_migrated, url, create_queue)
     if wait:
         log_to_stderr()
@@ -60,7 +61,7 @@ def install_the_trigger(options: Options) -> None:
     \b
     Example: scheduler-bridge install-trigger
     """
-    url = database_url(options.settings()[0])
+    url = database_url(settings_of(options)[0])
     with connected(url) as connection:
         require_queue(connection)
         check_schema(connection)
@@ -76,7 +77,7 @@ def remove_the_trigger(options: Options) -> None:
     \b
     Example: scheduler-bridge remove-trigger
     """
-    url = database_url(options.settings()[0])
+    url = database_url(settings_of(options)[0])
     look_at_queue(url)
     remove_trigger(url)
     click.echo("jobqueue has no trigger of ours")
@@ -97,8 +98,8 @@ def prune(options: Options, days: int) -> None:
     \b
     Example: scheduler-bridge prune --days 90
     """
-    with options.connection() as connection:
-        pruned = prune_history(connection, days, repository_folder(options.settings()[0]))
+    with queue_of(options) as connection:
+        pruned = prune_history(connection, days, repository_folder(settings_of(options)[0]))
     click.echo(
         f"deleted {pruned.attempts} attempts with their output, the scans of {pruned.streams} streams,"
         f" {pruned.cached} cached findings and {pruned.folders} folders of unpacked files"

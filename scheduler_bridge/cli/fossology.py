@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import psycopg
-from psycopg_pool import PoolTimeout
 
-from scheduler_bridge.cli.context import Options
+from scheduler_bridge.cli.options import Options
 from scheduler_bridge.daemon.choices import DEFAULT_FOLDER, Choices
 from scheduler_bridge.daemon.detach import Starter
 from scheduler_bridge.daemon.errors import REFUSED, exit_status
 from scheduler_bridge.daemon.log_format import ALL_LINES
 from scheduler_bridge.daemon.others import is_marked, signal_schedulers
-from scheduler_bridge.daemon.scheduler import serve
 from scheduler_bridge.daemon.start import start
 from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.settings import config_folder
@@ -79,8 +76,8 @@ def fossology(ctx: click.Context, /, **given: Any) -> None:
     try:
         if not is_marked(choices.config):
             start(choices)
-        ctx.exit(serve(choices))
-    except (BridgeError, psycopg.Error, PoolTimeout, OSError) as error:
+        ctx.exit(_serve(choices))
+    except (BridgeError, OSError) as error:
         _fail(error)
 
 
@@ -99,6 +96,16 @@ def _choices(options: Options, given: dict[str, Any]) -> Choices:
         test=given["test"],
         verbosity=given["verbose"],
     )
+
+
+def _serve(choices: Choices) -> int:
+    # Not at the top: the first half of a start, and whoever only sends a signal, would import it for nothing.
+    from scheduler_bridge.daemon.scheduler import EXPECTED, serve
+
+    try:
+        return serve(choices)
+    except EXPECTED as error:
+        _fail(error)
 
 
 def _signal(folder: Path, number: signal.Signals) -> int:

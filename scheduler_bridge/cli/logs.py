@@ -9,7 +9,8 @@ from datetime import datetime
 
 import click
 
-from scheduler_bridge.cli.context import Options, RowNumber, pass_options
+from scheduler_bridge.cli.context import RowNumber, queue_of, settings_of
+from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.cli.terminal import on_terminal
 from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.status import attempts_table
@@ -41,12 +42,12 @@ def logs(options: Options, job: int, attempt: int | None, follow: bool) -> None:
     """
     if follow and attempt:
         raise click.UsageError("--follow prints the last attempt: leave out --attempt")
-    with options.connection() as connection:
+    with queue_of(options) as connection:
         printer = _Printer(Reading(connection), job)
         if not follow:
             printer.print_once(attempt)
             return
-        with closing(Listener(database_url(options.settings()[0]))) as listener:
+        with closing(Listener(database_url(settings_of(options)[0]))) as listener:
             while printer.print_new():
                 listener.wait(REFRESH_SECONDS)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from scheduler_bridge.cli.context import Options, RowNumber, pass_options
+from scheduler_bridge.cli.context import RowNumber, queue_of
+from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.errors import BridgeError
 
 LONGEST_DEADLINE_SECONDS = 30 * 86_400
@@ -25,7 +26,7 @@ def rerun(options: Options, stream: int, failed: bool) -> None:
     """
     if not failed:
         raise click.UsageError("say which jobs: --failed")
-    with options.connection() as connection:
+    with queue_of(options) as connection:
         if connection.execute("select from job where job_pk = %s", [stream]).fetchone() is None:
             raise BridgeError(f"there is no stream {stream}")
         ((again, left_out),) = connection.execute("select * from scheduler_bridge.rerun_failed(%s)", [stream])
@@ -55,7 +56,7 @@ def drain(options: Options, host: str, deadline: float | None) -> None:
     Example: scheduler-bridge drain scan-3
              scheduler-bridge drain scan-3 --deadline 600
     """
-    with options.connection() as connection:
+    with queue_of(options) as connection:
         query = "select scheduler_bridge.drain_host(%s, make_interval(secs => %s::float))"
         row = connection.execute(query, [host, deadline]).fetchone()
         if row is None or not row[0]:

@@ -9,7 +9,9 @@ import click
 from rich.console import Console
 from rich.markdown import Markdown
 
-from scheduler_bridge.cli.context import INTERRUPTED, Options, connected, pass_options
+from scheduler_bridge.cli.context import connected
+from scheduler_bridge.cli.group import INTERRUPTED
+from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.cli.progress import Show, progress_view
 from scheduler_bridge.cli.terminal import on_terminal
 from scheduler_bridge.cli.up import local_environment, local_grace, local_settings

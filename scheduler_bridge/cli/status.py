@@ -16,7 +16,8 @@ from rich.text import Text
 
 from scheduler_bridge.audit.auditor import Kept, kept
 from scheduler_bridge.audit.report import kept_json, kept_line
-from scheduler_bridge.cli.context import Options, RowNumber, pass_options
+from scheduler_bridge.cli.context import RowNumber, queue_of, settings_of
+from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.cli.terminal import on_terminal, rich_table, show_table
 from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.status import (
@@ -58,11 +59,11 @@ def status(options: Options, stream: int | None, as_json: bool, watch: bool) -> 
     if stream is None:
         if watch:
             raise click.UsageError("--watch needs the number of a STREAM")
-        with options.connection() as connection:
+        with queue_of(options) as connection:
             _show_streams(Reading(connection), kept(connection), as_json)
         return
-    url = database_url(options.settings()[0])
-    with options.connection() as connection:
+    url = database_url(settings_of(options)[0])
+    with queue_of(options) as connection:
         if watch:
             failed = _watch(connection, url, stream, as_json)
             click.get_current_context().exit(SOME_FAILED if failed else 0)

@@ -6,7 +6,8 @@ from typing import BinaryIO
 
 import click
 
-from scheduler_bridge.cli.context import Options, pass_options
+from scheduler_bridge.cli.context import queue_of
+from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.store.submission import Submitted
 from scheduler_bridge.store.submission import submit as insert_rows
 from scheduler_bridge.stream_file import read_stream
@@ -29,7 +30,7 @@ def submit(options: Options, file: BinaryIO) -> None:
              printf 'jobs: [{agent: unpack, args: /srv/in}]' | scheduler-bridge submit -
     """
     stream = read_stream(file.read(), "standard input" if file.name == "<stdin>" else file.name)
-    with options.connection() as connection:
+    with queue_of(options) as connection:
         submitted = insert_rows(connection, stream)
     click.echo("\n".join(_lines(submitted)))
 

@@ -7,7 +7,8 @@ from functools import partial
 
 import click
 
-from scheduler_bridge.cli.context import Options, look_at_queue, pass_options
+from scheduler_bridge.cli.context import look_at_queue, settings_of, with_demonstration
+from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.cli.waiting import end_when_told, log_to_stderr
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.errors import SettingsError
@@ -44,7 +45,7 @@ def local_settings(options: Options, *, wait: bool = False) -> tuple[Settings, C
 
     `wait`: until that database can be reached; SIGTERM and Ctrl-C then end the process at once.
     """
-    settings, configuration = options.with_demonstration().settings()
+    settings, configuration = settings_of(with_demonstration(options))
     if configuration is None:
         raise SettingsError("no configuration folder: set SCHEDULER_BRIDGE_CONFIG, or use --config")
     if settings.database_url and wait:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from scheduler_bridge.cli.context import Options, RowNumber, pass_options
+from scheduler_bridge.cli.context import RowNumber, queue_of
+from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.errors import BridgeError
 from scheduler_bridge.status import chain_lines
 from scheduler_bridge.store.reading import Reading
@@ -22,7 +23,7 @@ def why(options: Options, job: int) -> None:
     \b
     Example: scheduler-bridge why 31
     """
-    with options.connection() as connection:
+    with queue_of(options) as connection:
         chain = Reading(connection).chain(job)
     if chain is None:
         raise BridgeError(f"there is no job {job}")

@@ -5,24 +5,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from scheduler_bridge.command_port.control import BridgeControl
 from scheduler_bridge.command_port.holder import PortHolder
 from scheduler_bridge.command_port.orders import PostgresOrders
-from scheduler_bridge.commands.access import Access
+from scheduler_bridge.commands.access import Access, read_token
 from scheduler_bridge.commands.execution import Execution
 from scheduler_bridge.commands.server import CommandPort, Limits
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.configuration.rereading import read_again
-from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.settings import Settings
 from scheduler_bridge.store.postgres import PostgresStore
 
 log = logging.getLogger(__name__)
-
-LONGEST_TOKEN = 4096  # bytes of its file
 
 
 class CommandService:
@@ -101,17 +97,3 @@ class CommandService:
     def _describe(self, port: int) -> None:
         self._control.describe(port=port, revision=self._configuration.commit_hash)
         log.info("commands are taken on port %d", port, extra={"action": "port_open"})
-
-
-def read_token(path: Path | None) -> str | None:
-    """The secret in a file; None: no file is named. Raises SettingsError."""
-    if path is None:
-        return None
-    try:
-        with path.open(encoding="utf-8") as file:
-            token = file.read(LONGEST_TOKEN).strip()
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"token_file {path} cannot be read: {error}") from error
-    if not token:
-        raise SettingsError(f"token_file {path} holds no token")
-    return token

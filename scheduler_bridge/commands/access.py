@@ -10,7 +10,11 @@ import hmac
 import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from pathlib import Path
 
+from scheduler_bridge.errors import SettingsError
+
+LONGEST_TOKEN = 4096  # bytes of its file
 _TOKEN_LINE = re.compile(rb"token[ \t]+([^\r\n]*[^\s])[ \t]*(?:\r?\n|\Z)", re.IGNORECASE)
 
 
@@ -43,3 +47,17 @@ def _plain(peer: str) -> IPv4Address | IPv6Address:
     address = ip_address(peer.partition("%")[0])  # a link-local address names its interface
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+def read_token(path: Path | None) -> str | None:
+    """The secret in a file; None: no file is named. Raises SettingsError."""
+    if path is None:
+        return None
+    try:
+        with path.open(encoding="utf-8") as file:
+            token = file.read(LONGEST_TOKEN).strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"token_file {path} cannot be read: {error}") from error
+    if not token:
+        raise SettingsError(f"token_file {path} holds no token")
+    return token

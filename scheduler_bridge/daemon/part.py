@@ -13,11 +13,6 @@ from scheduler_bridge.daemon.log_format import LogFormat
 BEAT = "celery.beat"
 
 
-def command_of(name: str, command: tuple[str, ...]) -> tuple[str, ...]:
-    """The command line of the part `name` with that log."""
-    return (sys.executable, "-m", __spec__.name, name, *command)
-
-
 def main(name: str, command: list[str]) -> object:
     """Become the console script that the command names."""
     handler = logging.StreamHandler(sys.stderr)

@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import socket
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,7 +24,6 @@ from scheduler_bridge.daemon.errors import exit_status
 from scheduler_bridge.daemon.life import Life
 from scheduler_bridge.daemon.main_log import MainLog, log_path
 from scheduler_bridge.daemon.others import require_alone
-from scheduler_bridge.daemon.part import command_of
 from scheduler_bridge.daemon.places import host_name, require_state_folder
 from scheduler_bridge.daemon.startup_tests import failed_agent_types
 from scheduler_bridge.daemon.waiting import once_there
@@ -40,6 +40,7 @@ from scheduler_bridge.wiring import read_settings
 STOP_MARGIN_SECONDS = 10.0  # a worker writes down how its agents ended
 NOT_HERE = ("web",)  # parts of the Procfile that FOSSology's scheduler does not have
 LOCK = "fo_scheduler.lock"
+PART = "scheduler_bridge.daemon.part"  # is run and not imported: it needs Celery
 EXPECTED = (BridgeError, psycopg.Error, OSError)  # their texts are for people
 
 
@@ -151,7 +152,7 @@ def _only_one(state: Path) -> Iterator[None]:
 
 def _parts() -> list[Part]:
     return [
-        Part(part.name, command_of(part.name, part.command))
+        Part(part.name, (sys.executable, "-m", PART, part.name, *part.command))
         for part in read_procfile(find_procfile())
         if part.name not in NOT_HERE
     ]

@@ -89,10 +89,18 @@ def commands() -> list[str]:
     return sorted(main.commands)
 
 
+def loaded(name: str) -> click.Command:
+    """The command itself, not what stands for it."""
+    _, command, _ = main.resolve_command(click.Context(main), [name])
+    assert command is not None
+    return command
+
+
 @pytest.mark.parametrize("name", commands())
 def test_every_command_has_help_that_fits_a_line_and_an_example(name: str) -> None:
-    command = main.commands[name]
+    line, command = main.commands[name], loaded(name)
     assert command.help is not None
+    assert line.get_short_help_str(60) == command.get_short_help_str(60)
     assert (
         f"Example: scheduler-bridge {'--config /etc/fossology ' * (name in ('bridge', 'config'))}{name}"
         in (command.help)

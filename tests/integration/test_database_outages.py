@@ -17,11 +17,12 @@ from scheduler_bridge.dispatch.application import make_application
 from scheduler_bridge.dispatch.canvas import Publisher
 from scheduler_bridge.proposals import Proposals
 from scheduler_bridge.redis_url import redis_settings
-from scheduler_bridge.service import BridgeService, is_outage
+from scheduler_bridge.service import BridgeService
 from scheduler_bridge.store.connecting import NOTICE_LOSS
 from scheduler_bridge.store.listener import Listener
 from scheduler_bridge.store.postgres import PostgresStore
 from scheduler_bridge.sweep import Sweep
+from scheduler_bridge.wiring import is_outage
 from tests.builders import a_job, a_stream, insert
 from tests.integration.fleet import ended, small_fleet, until
 from tests.integration.outages import Connection, Database, Start, attempts, fleet, naps, starter
