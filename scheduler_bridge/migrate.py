@@ -56,7 +56,9 @@ class _Migration:
         first = self.text.partition("\n")[0].rstrip()
         line = COMPATIBLE.fullmatch(first)
         if line is None and "compatible" in first:
-            raise SchemaError(f"{self.name}: its first line must be `-- compatible from: N`, or say nothing of that")
+            raise SchemaError(
+                f"{self.name}: its first line must be `-- compatible from: N`, or say nothing of that"
+            )
         return min(int(line[1]), self.version) if line else self.version
 
 
