@@ -234,7 +234,8 @@ class PostgresStore:
     def sweep(self, hint_seconds: float, every_seconds: float | None = None) -> list[int]:
         reclaimed = self.reclaim()
         slices = max(1, int(ROUND_SECONDS / max(every_seconds or hint_seconds, 1)))
-        self._rows("settle", jobs=self._value("look_at_slice", slices=slices))
+        if jobs := self._value("look_at_slice", slices=slices):
+            self._rows("settle", jobs=jobs)
         self._rows("end_backoffs")
         self._rows("withdraw_lost_hints", after=hint_seconds)
         self._rows("close_streams")

@@ -25,7 +25,11 @@ LONG_MS = 600_000
 READY_SECONDS = 60.0
 LONGEST_SECONDS = 180.0
 
-REPORTED = b"select count(*) from scheduler_bridge.host where seen_at > now() - interval '15 seconds'"
+# A worker that has just started reports before it has tried its agents.
+READY_HOSTS = b"""
+select count(distinct t.host) from scheduler_bridge.host h join scheduler_bridge.host_agent_type t on t.host = h.name
+where h.seen_at > now() - interval '15 seconds'
+"""
 RUNNING = """
 select a.job, a.host from scheduler_bridge.attempt a
 where a.job = any (%s) and a.ended_at is null and a.started_at is not null
@@ -113,5 +117,5 @@ def _running(fleet: Fleet, jobs: list[int]) -> dict[int, str]:
 
 
 def _count(fleet: Fleet) -> int:
-    (count,) = fleet.connection.execute(REPORTED).fetchall()[0]
+    (count,) = fleet.connection.execute(READY_HOSTS).fetchall()[0]
     return int(count)
