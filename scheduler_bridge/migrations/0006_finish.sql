@@ -42,12 +42,14 @@ create function finish(
 language plpgsql set search_path from current as $$
 declare
     v_wait interval := interval '0';  -- null: no further attempt
+    v_started boolean;
 begin
     if p_ending in ('failed', 'lost') then
         perform no_mirroring();
     end if;
     update attempt a set ended_at = now(), ending = p_ending, reason = p_reason, items = p_items, email = p_email
-    where a.job = p_job and a.epoch = p_epoch and a.ended_at is null;
+    where a.job = p_job and a.epoch = p_epoch and a.ended_at is null
+    returning a.started_at is not null into v_started;
     if not found then
         return exists (
             select from attempt a where a.job = p_job and a.epoch = p_epoch and (a.ending = p_ending or a.reason = 'its row was set back')
@@ -60,7 +62,7 @@ begin
         v_wait := next_attempt(p_job, p_ending);
     end if;
     if p_ending = 'completed' or v_wait is null then
-        perform end_row(p_job, p_epoch, p_ending, p_items);
+        perform end_row(p_job, p_epoch, p_ending, p_items, v_started);
     else
         perform free_row(p_job, p_epoch, v_wait, p_obstacle, p_subject);
     end if;
@@ -91,16 +93,14 @@ end
 $$;
 
 -- The part of `finish` that ends the row, unless somebody else has, and fails what depends on a failure.
-create function end_row(p_job int, p_epoch int, p_ending text, p_items int) returns void
+create function end_row(p_job int, p_epoch int, p_ending text, p_items int, p_started boolean) returns void
 language plpgsql set search_path from current as $$
 begin
     update jobqueue q
     set jq_endtime = now(), jq_end_bits = jq_end_bits | case p_ending when 'completed' then 1 else 2 end,
         jq_endtext = case p_ending when 'completed' then 'Completed' else 'Failed' end,
         jq_schedinfo = null, jq_itemsprocessed = p_items
-    from attempt a
-    where q.jq_pk = p_job and q.jq_endtime is null and a.job = p_job and a.epoch = p_epoch
-      and (q.jq_starttime is not null or a.started_at is null);
+    where q.jq_pk = p_job and q.jq_endtime is null and (q.jq_starttime is not null or not p_started);
     if not found then
         if note_set_back(p_job, p_epoch) then
             perform free_row(p_job, p_epoch, interval '0', null, null);
