@@ -13,11 +13,10 @@ from celery.signals import beat_init, celeryd_after_setup, worker_init
 from celery.worker import state
 
 from scheduler_bridge import wiring
-from scheduler_bridge.dispatch.application import make_application
+from scheduler_bridge.dispatch.application import application_of
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING
 from scheduler_bridge.errors import BridgeError, SettingsError
-from scheduler_bridge.redis_url import redis_settings
-from scheduler_bridge.wiring import database_url, look_at_database, read_settings, redis_url
+from scheduler_bridge.wiring import database_url, look_at_database, read_settings
 from tasks.agenda import agenda
 
 log = logging.getLogger(__name__)
@@ -36,12 +35,7 @@ def one_line() -> Iterator[None]:
 
 with one_line():
     settings, configuration = read_settings()
-    ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
-    app = make_application(
-        redis_settings(redis_url(settings), settings.redis_verify, ca_file),
-        slots=max(settings.slots, 1),
-        events=settings.events,
-    )
+    app = application_of(settings)
 app.conf.include = ["tasks.jobs", "tasks.housekeeping", "tasks.consuming"]
 app.conf.beat_schedule = agenda(settings.sweep_seconds)
 app.conf.beat_max_loop_interval = settings.sweep_seconds

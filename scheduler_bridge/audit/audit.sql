@@ -188,20 +188,24 @@ select p.job, null::timestamptz from parked p cross join lateral scheduler_bridg
 -- hint_unanswered --
 -- A hint that waits for a busy fleet is not lost: a host counts that has a free slot and where nothing was claimed or has
 -- ended meanwhile. One that no live host can take is to be withdrawn.
-with host as materialized (
-    select h.name from scheduler_bridge.host h
-    where h.seen_at > now() - interval '30 seconds'
-      and h.slots > (select count(*) from scheduler_bridge.attempt a where a.ended_at is null and a.host = h.name)
+with live as materialized (
+    select h.name, h.slots from scheduler_bridge.host h where h.seen_at > now() - interval '30 seconds'
+), free as materialized (
+    select h.name from live h
+    where h.slots > (select count(*) from scheduler_bridge.attempt a where a.ended_at is null and a.host = h.name)
       and not exists (select from scheduler_bridge.attempt a where a.ended_at is null and a.host = h.name
                         and a.claimed_at > now() - make_interval(secs => %(grace)s))
       and not exists (select from scheduler_bridge.attempt a where a.host = h.name
                         and a.ended_at > now() - make_interval(secs => %(grace)s))
+), taker as materialized (
+    select t.host, t.agent_type, t.host in (select free.name from free) as free
+    from scheduler_bridge.host_agent_type t where t.host in (select live.name from live)
 )
 select o.job, null::timestamptz from scheduler_bridge.open_job o
 where o.ready and o.worker is null and o.proposed_at < now() - make_interval(secs => %(grace)s)
-  and (exists (select from host h join scheduler_bridge.host_agent_type t on t.host = h.name
-               where t.agent_type = o.agent_type and h.name = coalesce(o.host, h.name))
-       or (exists (select from scheduler_bridge.live_host) and not scheduler_bridge.has_taker(o.agent_type, o.host)))
+  and (exists (select from taker t where t.agent_type = o.agent_type and t.host = coalesce(o.host, t.host) and t.free)
+       or (exists (select from live)
+           and not exists (select from taker t where t.agent_type = o.agent_type and t.host = coalesce(o.host, t.host))))
 
 -- edge_satisfied --
 -- Also an edge whose dependency, or whose job, has gone.

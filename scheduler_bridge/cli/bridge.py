@@ -22,14 +22,13 @@ from scheduler_bridge.cli.options import Options, pass_options
 from scheduler_bridge.cli.waiting import end_when_told, log_to_stderr
 from scheduler_bridge.command_port.serving import CommandService
 from scheduler_bridge.configuration.folder import Configuration
-from scheduler_bridge.dispatch.application import BridgeCelery, make_application
+from scheduler_bridge.dispatch.application import BridgeCelery, application_of
 from scheduler_bridge.errors import SettingsError
 from scheduler_bridge.parts import Parts, build, owner_name
-from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.service import BridgeService
 from scheduler_bridge.settings import Settings
 from scheduler_bridge.store.listener import Listener
-from scheduler_bridge.wiring import database_url, once_there, redis_url
+from scheduler_bridge.wiring import database_url, once_there
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ def bridge(options: Options) -> None:
     for problem in settings.warnings:
         log.warning("%s", problem, extra={"action": "configuration_problem"})
     url = database_url(settings)
-    connect = partial(connected_parts, settings, application(settings))
+    connect = partial(connected_parts, settings, application_of(settings))
     end_when_told("bridge")
     signals = remembered_hangups()
     parts = once_there(url, connect)
@@ -121,13 +120,6 @@ def serve(
         commands.close()
     listener.close()
     parts.store.close()
-
-
-def application(settings: Settings) -> BridgeCelery:
-    """The application on the broker of these settings."""
-    ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
-    redis = redis_settings(redis_url(settings), settings.redis_verify, ca_file)
-    return make_application(redis, slots=settings.slots, events=settings.events)
 
 
 def connected_parts(settings: Settings, app: BridgeCelery) -> Parts:

@@ -28,6 +28,9 @@ from kombu import Connection, Producer
 from scheduler_bridge.dispatch import counting
 from scheduler_bridge.dispatch.quiet import Quiet
 from scheduler_bridge.dispatch.transport import BROKER_ERRORS, GuardedConnection
+from scheduler_bridge.redis_url import redis_settings
+from scheduler_bridge.settings import Settings
+from scheduler_bridge.wiring import redis_url
 
 PUBLISH_SECONDS = 0.5
 CONSUME_SECONDS = 5
@@ -149,6 +152,13 @@ SETTINGS: Mapping[str, Any] = {
     "enable_utc": True,
     "timezone": "UTC",
 }
+
+
+def application_of(settings: Settings) -> BridgeCelery:
+    """The application on the broker that the settings of this process name. Raises SettingsError."""
+    ca_file = str(settings.redis_ca_file) if settings.redis_ca_file else None
+    redis = redis_settings(redis_url(settings), settings.redis_verify, ca_file)
+    return make_application(redis, slots=max(settings.slots, 1), events=settings.events)
 
 
 def make_application(redis: Mapping[str, Any], *, slots: int = 10, events: bool = True) -> BridgeCelery:

@@ -31,7 +31,8 @@ language sql stable set search_path from current as $$
 $$;
 
 -- Takes back what workers no longer renew, unless an outage kept them from it (`sweep_turn`); where some are named that are known
--- to be dead, at once what they have, and nothing else. The row is free again, as if never started, and so are the limits it drew on. Returns the jobs.
+-- to be dead, at once what they have, and nothing else. The row is free again, as if never started, and so are the limits it
+-- drew on. Returns the jobs.
 create function reclaim(p_dead text[]) returns setof int
 language plpgsql set search_path from current as $$
 declare

@@ -25,7 +25,14 @@ from scheduler_bridge.store.memory_hints import (
 from scheduler_bridge.store.memory_queue import MemoryQueue
 from scheduler_bridge.store.memory_records import Attempt, HostReport, OpenJob
 from scheduler_bridge.store.memory_state import MemoryState
-from scheduler_bridge.store.memory_sweep import SET_BACK, compare, conclude, end_backoffs, reclaim
+from scheduler_bridge.store.memory_sweep import (
+    SET_BACK,
+    compare,
+    conclude,
+    end_backoffs,
+    reclaim,
+    was_set_back,
+)
 from scheduler_bridge.store.port import (
     NO_PROBLEMS,
     Held,
@@ -190,8 +197,7 @@ class MemoryStore:
             if attempt is None or attempt.worker != worker:
                 continue
             attempt.expires_at, attempt.items = self._now() + self._lease, one.items
-            set_back = row is not None and row.start is None and attempt.started_at is not None
-            if row is not None and row.end is None and not set_back:
+            if row is not None and row.end is None and not was_set_back(attempt, row):
                 priority = self.queue.streams[row.stream].priority
                 held[one.job] = Orders(row.endtext == "Paused", priority, None)
                 if attempt.started_at:

@@ -12,7 +12,7 @@ from scheduler_bridge.store.memory_queue import FAILED_BITS, PAUSED_AT, Row
 from scheduler_bridge.store.memory_records import Attempt, OpenJob
 from scheduler_bridge.store.memory_state import MemoryState
 
-SET_BACK = "its row was set back"  # somebody has taken its start away while the agent ran
+SET_BACK = "its row was set back"
 SETTLES_BEFORE = timedelta(seconds=10)  # a refusal is looked at again after this
 
 
@@ -21,8 +21,7 @@ def conclude(
 ) -> None:
     """End the attempt; its row ends where no further attempt is due, else it is free again."""
     attempt.ending, attempt.reason, attempt.items = outcome.ending, outcome.reason, outcome.items
-    row = state.queue.rows.get(attempt.job)
-    if row and row.end is None and row.start is None and attempt.started_at:
+    if was_set_back(attempt, state.queue.rows.get(attempt.job)):
         attempt.ending, attempt.reason = Ending.RETURNED, SET_BACK
         _free_row(state, attempt, timedelta(), None)
         return
@@ -33,6 +32,11 @@ def conclude(
         _end_row(state, attempt, outcome)
     else:
         _free_row(state, attempt, wait, obstacle)
+
+
+def was_set_back(attempt: Attempt, row: Row | None) -> bool:
+    """Whether somebody has taken the row's start away while the agent ran."""
+    return row is not None and row.end is None and row.start is None and attempt.started_at is not None
 
 
 def next_attempt(state: MemoryState, attempt: Attempt) -> timedelta | None:
