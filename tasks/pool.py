@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 # A service manager signals every process and its supervisor, which passes the signal on: that is not a second one.
 DOUBLED_SECONDS = 2.0
 
+# Celery sends this from the handler of a signal, and a second one may interrupt the first while it holds the lock.
+cast(Any, worker_shutting_down).lock = threading.RLock()
+
 
 class WakingPool(TaskPool):
     """One thread a slot; a free slot wakes the loop."""

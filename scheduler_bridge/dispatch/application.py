@@ -21,9 +21,11 @@ from typing import Any
 
 from celery import Celery
 from celery.app.amqp import AMQP
+from celery.app.control import Control
 from celery.app.events import Events
 from celery.events.dispatcher import EventDispatcher
 from kombu import Connection, Producer
+from kombu.pidbox import Mailbox
 
 from scheduler_bridge.dispatch import counting
 from scheduler_bridge.dispatch.quiet import Quiet
@@ -61,6 +63,20 @@ class ImpatientEvents(Events):
     dispatcher_cls = f"{__name__}:ImpatientDispatcher"
 
 
+class SilentMailbox(Mailbox):
+    """Celery's, whose replies to a broadcast are dropped while the broker does not take them: the asker asks again."""
+
+    def _publish_reply(self, *args: Any, **options: Any) -> None:
+        with suppress(*BROKER_ERRORS):
+            super()._publish_reply(*args, **options)
+
+
+class Broadcasts(Control):
+    """Celery's, with that mailbox."""
+
+    Mailbox = SilentMailbox
+
+
 class Messaging(AMQP):
     """Celery's, on guarded connections."""
 
@@ -72,6 +88,7 @@ class BridgeCelery(Celery):
 
     amqp_cls = f"{__name__}:Messaging"
     events_cls = f"{__name__}:ImpatientEvents"
+    control_cls = f"{__name__}:Broadcasts"
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -14,6 +14,7 @@ from queue import Empty
 from typing import Any
 
 from kombu import Connection
+from kombu import connection as kombu_connection
 from kombu.exceptions import KombuError
 from kombu.transport import redis as kombu_redis
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -30,7 +31,9 @@ WRONG_TYPE = "WRONGTYPE"
 BROKER_ERRORS = (KombuError, OSError, RedisError)
 
 Deliver = Callable[[Any], object]
-KombuChannel: Any = kombu_redis.Channel  # its stubs lack what is changed here
+KombuChannel: Any = kombu_redis.Channel  # its stubs lack what is changed here, as do those of the pool
+KombuPooledConnection: Any = kombu_connection.PooledConnection
+KombuConnectionPool: Any = kombu_connection.ConnectionPool
 
 
 class Channel(KombuChannel):  # type: ignore[misc]  # untyped package
@@ -111,7 +114,30 @@ class Transport(kombu_redis.Transport):
             log_dropped("a queue that is closed", error, raw)
 
 
-class GuardedConnection(Connection):
+class TryingOnce(Connection):
+    """What publishes through it fails with the broker; kombu's would connect anew for ever.
+
+    That is a thread which neither its caller nor the end of the process gets back.
+    """
+
+    def ensure(self, *args: Any, **options: Any) -> Any:
+        """Try as often as told, else once."""
+        return super().ensure(*args, **{"max_retries": 0, **options})
+
+
+class PooledConnection(TryingOnce, KombuPooledConnection):  # type: ignore[misc]  # untyped package
+    """kombu's, trying once."""
+
+
+class ConnectionPool(KombuConnectionPool):  # type: ignore[misc]  # untyped package
+    """kombu's, of those."""
+
+    def new(self) -> PooledConnection:
+        """A copy of the pool's connection."""
+        return PooledConnection(self, **dict(self.connection._info(resolve=False)))
+
+
+class GuardedConnection(TryingOnce):
     """A connection by our transport, under the names and addresses of kombu's."""
 
     def get_transport_cls(self) -> type[Transport]:
@@ -121,6 +147,10 @@ class GuardedConnection(Connection):
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
         """Wait for the broker, asking more often than Celery does."""
         return super().ensure_connection(*args, **{"interval_max": LONGEST_WAIT_SECONDS, **options})
+
+    def Pool(self, limit: int | None = None, **_: Any) -> Any:
+        """Up to `limit` copies of this connection, which need no guard: they only publish."""
+        return ConnectionPool(self, limit)
 
 
 def drop_huge(response: Any, **_: Any) -> tuple[Any, Any] | None:

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +127,9 @@ class Broker:
         os.kill(self._pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """End for good."""
-        self.thaw()
+        """End for good, also when it has been killed."""
+        with suppress(ProcessLookupError):
+            self.thaw()
         self._running.close()
 
 
