@@ -15,18 +15,17 @@ come at the end of any other.
 
 from __future__ import annotations
 
-import select
 import signal
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 
 from scheduler_bridge.orphans import adopt_orphans, children, has_ended, kill_orphans, reap_adopted
 from scheduler_bridge.output import Output
 from scheduler_bridge.part_process import PartProcess
 from scheduler_bridge.procfile import Part
+from scheduler_bridge.signals import Signals
 
 STOP_GRACE_SECONDS = 30.0
 SHORT_GRACE_SECONDS = 2.0  # after a second Ctrl-C
@@ -59,9 +58,7 @@ class Supervisor:
         self._output = output
         self._folder = folder
         self._grace_seconds = grace_seconds
-        self._signals, self._recorder = socket.socketpair()
-        self._recorder.setblocking(False)
-        self._handlers: dict[signal.Signals, object] = {}
+        self._signals = Signals()
         self._others: set[int] = set()  # children that are not ours to reap, such as embedded servers
         self._look_after: float | None = None  # seconds; for the next wait only
 
@@ -79,9 +76,7 @@ class Supervisor:
         handled = {signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, *self._answers}
         if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup leaves it
             handled.add(signal.SIGHUP)
-        self._handlers = {number: signal.signal(number, _noted) for number in handled}
-        # Python itself writes each signal's number there, at once: no signal is missed just before a wait.
-        signal.set_wakeup_fd(self._recorder.fileno(), warn_on_full_buffer=False)
+        self._signals.heed(handled)
         self._others = set(children())
         adopt_orphans(True)
         self._start_due()
@@ -146,23 +141,14 @@ class Supervisor:
             self._clear_up()
             adopt_orphans(False)
             self._output.finish()
-            self._give_signals_back()
+            self._signals.give_back()
 
     def _named(self, name: str) -> list[PartProcess]:
         return [process for process in self._processes if process.part.name == name]
 
-    def _give_signals_back(self) -> None:
-        if self._handlers:
-            signal.set_wakeup_fd(-1)
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave us
-        self._handlers = {}
-
     def _take_signals(self, timeout: float | None) -> bool:
         """Wait for a signal, then take all there are; whether one of them asks for the end."""
-        ready, _, _ = select.select([self._signals], [], [], timeout)
-        taken = self._signals.recv(4096) if ready else b""
-        asked = any(list(map(self._asks, taken)))  # each is answered
+        asked = any(list(map(self._asks, self._signals.take(timeout))))  # each is answered
         self.interrupted = self.interrupted or asked
         return asked
 
@@ -224,10 +210,6 @@ class Supervisor:
         for process in processes:
             self._output.say(f"{process.part.name} did not stop in time: killed")
             process.kill()
-
-
-def _noted(number: int, frame: FrameType | None) -> None:
-    """A handler must exist for the signal to be recorded; there is nothing else to do in it."""
 
 
 def _ending(status: int) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -15,12 +14,10 @@ from celery.worker.consumer.tasks import Tasks
 from scheduler_bridge.dispatch.routes import CANARY
 from tasks.app import app
 from tasks.canary import Canary
-from tasks.under_way import leave
+from tasks.ending import ending
 
 log = logging.getLogger(__name__)
 
-STUCK_SECONDS = 5.0  # until the main thread must have begun to end the worker
-LOOK_SECONDS = 0.1
 RUN = cast(Any, bootsteps).RUN
 
 
@@ -51,23 +48,16 @@ def _lose() -> None:
 def end_in_order(worker: Any, status: int = 0) -> None:
     """What SIGTERM does, from any thread."""
     cast(Any, state).should_stop = status
+    ending.begin()
     worker.hub.call_soon(int)
 
 
-def end_at_any_price(consumer: Any) -> None:
+def give_up(consumer: Any) -> None:
     """End its worker with an error, for a supervisor to start it again; jobs go back to the queue."""
     worker = consumer.controller
-    if worker.blueprint.state != RUN:
-        return
-    log.error("consuming cannot be brought back: this worker ends", extra={"action": "consumer_dead"})
-    end_in_order(worker, EX_FAILURE)
-    end = time.monotonic() + STUCK_SECONDS
-    while time.monotonic() < end:
-        if worker.blueprint.state != RUN:
-            return
-        time.sleep(LOOK_SECONDS)
-    worker.stop(exitcode=EX_FAILURE)  # the main thread hangs: here is done what it should do
-    leave("although its main thread hangs", EX_FAILURE)
+    if worker.blueprint.state == RUN:
+        log.error("consuming cannot be brought back: this worker ends", extra={"action": "consumer_dead"})
+        end_in_order(worker, EX_FAILURE)
 
 
 class CanaryStep(bootsteps.StartStopStep):
@@ -87,6 +77,6 @@ class CanaryStep(bootsteps.StartStopStep):
         canary.detach()
 
 
-canary = Canary(app, restart=begin_anew, give_up=end_at_any_price)
+canary = Canary(app, restart=begin_anew, give_up=give_up)
 
 app.steps["consumer"].add(CanaryStep)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import psycopg
@@ -28,8 +28,9 @@ from scheduler_bridge.service import log_database_error
 from scheduler_bridge.wiring import is_outage, look_at_database
 from tasks.agenda import ASK_FOR_AUDIT_SECONDS, AUDIT_SECONDS
 from tasks.app import app, configuration, is_housekeeping, settings
+from tasks.ending import ending
 from tasks.messages import GUARDED
-from tasks.under_way import UnderWay, leave
+from tasks.under_way import UnderWay
 
 MAIL_EXPIRES_SECONDS = 60  # an order to send them that nobody has taken by then is given again
 
@@ -142,10 +143,13 @@ class LeaveStep(bootsteps.StartStopStep):
         """Hosts wait for their agents, in a step of their own."""
         return is_housekeeping(worker)
 
+    def start(self, worker: Any) -> None:
+        """Tasks are waited for as long as agents would be."""
+        ending.attach(partial(under_way.wait_until_none, settings.stop_grace_seconds))
+
     def stop(self, worker: Any) -> None:
-        """Wait for tasks as long as agents would be waited for."""
-        if not under_way.wait_until_none(settings.stop_grace_seconds):
-            leave()
+        """No task is under way when this returns."""
+        ending.finish()
 
 
 app.steps["worker"].add(LeaveStep)

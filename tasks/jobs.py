@@ -28,6 +28,7 @@ from scheduler_bridge.store.listener import ORDERS, Listener
 from scheduler_bridge.wiring import database_url, repository_folder
 from tasks.app import app, configuration, is_housekeeping, once_there, settings
 from tasks.consuming import canary, end_in_order
+from tasks.ending import ending
 from tasks.environment import shown_to_agents
 from tasks.events import EventBatches
 from tasks.host import AgentHost, Hint
@@ -36,7 +37,6 @@ from tasks.leases import Leases
 from tasks.messages import GUARDED
 from tasks.queues import OpenQueues
 from tasks.surroundings import Surroundings
-from tasks.under_way import leave
 from workers.job_log import JobLogs
 from workers.timing import Timers
 
@@ -120,21 +120,23 @@ class HostStep(bootsteps.StartStopStep):
         self._keeper = Keeper(self._host, open_queues, listener, read=what_changed, leave=leave_drained)
         self._keeper.start()
         threading.Thread(target=leases.watch, name="watcher", daemon=True).start()
+        ending.attach(self._end, self._host.hasten)
 
     def stop(self, worker: Any) -> None:
-        """Return running jobs to the queue, end every agent in order."""
-        self._end(settings.stop_grace_seconds + STOP_MARGIN_SECONDS)
+        """All jobs are back in the queue and all agents have ended when this returns."""
+        ending.finish()
 
     def terminate(self, worker: Any) -> None:
         """SIGQUIT: the same without any grace."""
-        self._end(0.0)
+        ending.hasten()
+        ending.finish()
 
-    def _end(self, grace_seconds: float) -> None:
-        all_ended = self._host.stop(grace_seconds)
+    def _end(self) -> bool:
+        """Return running jobs to the queue, end every agent in order; False as `AgentHost.stop`."""
+        all_ended = self._host.stop(settings.stop_grace_seconds + STOP_MARGIN_SECONDS)
         self._orphans.stop()
         self._keeper.stop()
-        if not all_ended:
-            leave()
+        return all_ended
 
 
 class QueuesStep(bootsteps.StartStopStep):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -84,14 +82,3 @@ class UnderWay:
                     raise
                 log.warning("%s: tried again in %.1f s", error, wait, extra={"action": "no_room"})
                 self._over.wait(wait)
-
-
-def leave(
-    why: str = "without waiting for tasks that wait for an answer of the database", status: int = 0
-) -> None:
-    """End this process without waiting for any thread; expired leases free the jobs of those that run."""
-    log.warning("stopped %s", why, extra={"action": "stopped_unheard"})
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)

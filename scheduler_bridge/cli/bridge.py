@@ -11,8 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
-from threading import Event
+from threading import Event, Timer
 
 import click
 import psycopg
@@ -24,14 +23,17 @@ from scheduler_bridge.command_port.serving import CommandService
 from scheduler_bridge.configuration.folder import Configuration
 from scheduler_bridge.dispatch.application import BridgeCelery, application_of
 from scheduler_bridge.errors import SettingsError
+from scheduler_bridge.leaving import leave
 from scheduler_bridge.parts import Parts, build, owner_name
 from scheduler_bridge.service import BridgeService
 from scheduler_bridge.settings import Settings
+from scheduler_bridge.signals import Signals
 from scheduler_bridge.store.listener import Listener
 from scheduler_bridge.wiring import database_url, once_there
 
 log = logging.getLogger(__name__)
 
+END_SECONDS = 5.0
 GARBAGE_THRESHOLD = 50_000  # a plan of 100,000 jobs is all values that stay: a third less time for it
 
 
@@ -87,7 +89,8 @@ def bridge(options: Options) -> None:
     url = database_url(settings)
     connect = partial(connected_parts, settings, application_of(settings))
     end_when_told("bridge")
-    signals = remembered_hangups()
+    signals = Signals()
+    signals.heed((signal.SIGHUP,))
     parts = once_there(url, connect)
     serve(parts, settings=settings, configuration=configuration, signals=signals)
     log.info("bridge stopped.", extra={"action": "stopped"})
@@ -98,7 +101,7 @@ def serve(
     *,
     settings: Settings,
     configuration: Configuration,
-    signals: SimpleQueue[int],
+    signals: Signals,
 ) -> None:
     """Be a bridge until SIGTERM or SIGINT; `signals` as `run_until_signalled` takes them."""
     listener = WakingListener(database_url(settings))
@@ -113,9 +116,16 @@ def serve(
         interval_seconds=settings.sweep_seconds,
         beside=commands.tend,
     )
+
+    def reload() -> None:
+        try:
+            commands.ask_for_reload()
+        except psycopg.Error as error:
+            log.warning("not read again: %s", error, extra={"action": "database_away"})
+
     commands.begin()
     try:
-        run_until_signalled(service.run, listener.stop, commands.ask_for_reload, signals)
+        run_until_signalled(service.run, listener.stop, reload, signals)
     finally:
         commands.close()
     listener.close()
@@ -131,36 +141,37 @@ def connected_parts(settings: Settings, app: BridgeCelery) -> Parts:
     return build(settings, app, "bridge")
 
 
-def remembered_hangups() -> SimpleQueue[int]:
-    """From now on SIGHUP does nothing but wait in this queue."""
-    signals: SimpleQueue[int] = SimpleQueue()
-    signal.signal(signal.SIGHUP, lambda number, frame: signals.put(number))
-    return signals
-
-
 def run_until_signalled(
     service: Callable[[Event], None],
     wake: Callable[[], None],
     reload: Callable[[], None],
-    signals: SimpleQueue[int],
+    signals: Signals,
 ) -> None:
     """Run `service(stopping)` in a thread until SIGTERM or SIGINT, then `wake` it; raises what it raises.
 
-    Each SIGHUP in `signals`, also one that came before, calls `reload`.
-
-    The main thread only waits: a handler that runs there can never meet a lock that the service holds.
+    A SIGHUP in `signals`, also one that came before, has `reload` called in another thread: the main thread only
+    waits for signals. A database that does not answer holds the end up for END_SECONDS; then the process ends
+    without it.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: signals.put(number))
+    signals.heed((signal.SIGTERM, signal.SIGINT))
     stopping = Event()
-    with ThreadPoolExecutor(1, "bridge") as threads:
+    with ThreadPoolExecutor(2, "bridge") as threads:
         running = threads.submit(service, stopping)
-        running.add_done_callback(lambda _: signals.put(0))
-        while signals.get() == signal.SIGHUP:
-            try:
-                reload()
-            except psycopg.Error as error:
-                log.warning("not read again: %s", error, extra={"action": "database_away"})
+        running.add_done_callback(lambda _: signals.wake())
+        taken = b""
+        while not set(taken) - {signal.SIGHUP}:
+            taken = signals.take()
+            if signal.SIGHUP in taken:
+                threads.submit(reload)
+        if not running.done():
+            leave_after(END_SECONDS)
         stopping.set()
         wake()
     running.result()
+
+
+def leave_after(seconds: float) -> None:
+    """End this process then, if it has not ended by itself."""
+    timer = Timer(seconds, leave, ["without waiting for an answer"])
+    timer.daemon = True
+    timer.start()

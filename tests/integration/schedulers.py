@@ -63,10 +63,11 @@ class Scheduler:
         until(lambda: self.said(text, times), f"{text!r} in the log", 60)
 
     def wait_until_up(self) -> None:
-        """Until the parts that do the work are ready."""
+        """Until its parts are ready."""
         self.wait_for("bridge ready.")
         self.wait_for("worker: celery@")
         self.wait_for("housekeeping: housekeeping@")
+        self.wait_for("beat: Starting")
 
     def output(self) -> str:
         """What it has written to the terminal."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -95,7 +96,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 def gone(*pids: int) -> bool:
     """Whether all of them end within some seconds."""
-    processes = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+    processes = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            processes.append(psutil.Process(pid))
     return not psutil.wait_procs(processes, timeout=10)[1]
 
 

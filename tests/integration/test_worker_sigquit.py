@@ -20,7 +20,7 @@ Start = Callable[..., Any]
 Connection = psycopg.Connection[Any]
 
 AT_ONCE_SECONDS = 3.0
-DOUBLED_SECONDS = 2.0  # as in tasks/pool.py, which only a worker imports
+DOUBLED_SECONDS = 2.0  # as in tasks/ending.py, which only a worker imports
 GRACE_SECONDS = 20.0
 HASTENED = "without any grace"
 

@@ -1,0 +1,88 @@
+"""Processes that are told to end while a server takes their connections and answers nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+
+from tests.integration.fleet import passed, row, small_fleet, until
+from tests.integration.outages import READY, Start, naps, starter
+from tests.proxy import Proxy, in_front_of
+
+Connection = psycopg.Connection[Any]
+
+AT_ONCE_SECONDS = 4.0
+END_SECONDS = 13.0  # the grace of 2 s, what writing and leaving may take, 5 s for the main thread
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, str]:
+    return small_fleet(tmp_path)
+
+
+@pytest.fixture
+def postgres(database: str) -> Iterator[Proxy]:
+    with in_front_of(database) as proxy:
+        yield proxy
+        proxy.thaw()
+
+
+@pytest.fixture
+def valkey(redis_url: str) -> Iterator[Proxy]:
+    with in_front_of(redis_url) as proxy:
+        yield proxy
+        proxy.thaw()
+
+
+@pytest.fixture
+def start(
+    start_process: Any,
+    variables: dict[str, str],
+    postgres: Proxy,
+    valkey: Proxy,
+    database: str,
+    redis_url: str,
+) -> Start:
+    """Start one of COMMANDS on servers that may fall silent for it alone."""
+    ways = {"DATABASE_URL": postgres.way_to(database), "REDIS_URL": valkey.way_to(redis_url)}
+    return starter(start_process, {**variables, **ways})
+
+
+def test_a_worker_ends_its_agents_at_once_and_itself_soon_while_the_broker_is_silent(
+    start: Start, start_process: Any, variables: dict[str, str], valkey: Proxy, connection: Connection
+) -> None:
+    worker = start("worker", READY["worker"])
+    starter(start_process, variables)("bridge", READY["bridge"])
+    (job,) = naps(connection, 60)
+    agents = psutil.Process(worker.pid).children()
+    valkey.freeze()
+    worker.kill("SIGTERM")
+    assert agents and psutil.wait_procs(agents, AT_ONCE_SECONDS)[1] == []
+    until(lambda: row(connection, job)["jq_starttime"] is None, "the job to be free", AT_ONCE_SECONDS)
+    assert worker.wait(END_SECONDS) == 0
+
+
+def test_housekeeping_ends_soon_while_the_broker_is_silent(start: Start, valkey: Proxy) -> None:
+    worker = start("housekeeping", READY["housekeeping"])
+    valkey.freeze()
+    passed(1.0)
+    worker.kill("SIGTERM")
+    assert worker.wait(END_SECONDS) == 0
+
+
+@pytest.mark.parametrize("before", [(), ("SIGHUP",)])
+def test_a_bridge_ends_soon_while_the_database_is_silent(
+    start: Start, postgres: Proxy, before: tuple[str, ...]
+) -> None:
+    bridge = start("bridge", READY["bridge"])
+    postgres.freeze()
+    passed(1.0)  # two looks at the rows, one of which waits now
+    for signal in (*before, "SIGTERM"):
+        bridge.kill(signal)
+    assert bridge.wait(END_SECONDS) == 0
+    assert "stopped without waiting for an answer" in bridge.logs()
