@@ -39,6 +39,12 @@ class Signals:
             signal.signal(number, handler)  # type: ignore[arg-type]  # what signal.signal gave us
         self._handlers = {}
 
+    def ignore(self) -> None:
+        """From now on none is heeded: this process ends."""
+        for number in self._handlers:
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+
     def take(self, timeout: float | None = None) -> bytes:
         """The numbers of all that wait, after waiting for one; none when `timeout` (seconds) is over."""
         ready, _, _ = select.select([self._waiting], [], [], timeout)

@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 state: Any = workers_state  # its stubs lack what is read here
 Verb = Callable[[], bool]  # False: some tasks still wait for the database
-MAIN_THREAD_SECONDS = 5.0  # for what is left to it when all agents have ended
+MAIN_THREAD_SECONDS = 2.5  # for what is left to it when all that was to be done has been
+ROUNDS = 2  # of asking for that and waiting: a task may have been received as the worker was told
 # A service manager signals every process and its supervisor, which passes the signal on: that is not a second one.
 DOUBLED_SECONDS = 2.0
-UNHEARD = "without waiting for tasks that wait for an answer of the database"
 
 # Celery sends this from the handler of a signal, and a second one may interrupt the first while it holds the lock.
 cast(Any, worker_shutting_down).lock = threading.RLock()
@@ -44,25 +44,23 @@ class Ending:
         worker_shutting_down.connect(self._told)
 
     def attach(self, work: Verb, hasten: Verb | None = None) -> None:
-        """What there is to do before the process may end, and what makes that end at once."""
+        """What there is to do before the process may end, asked for more than once, and what hurries it."""
         self._work, self._hasten = work, hasten
+
+    @property
+    def hastened(self) -> bool:
+        """Agents are to have no grace."""
+        return self._hastened.locked()
 
     def begin(self) -> None:
         """Begin to end, in a thread: the main thread may hold any lock."""
         if self._begun.acquire(blocking=False):
             threading.Thread(target=self._end_process, name="ending", daemon=True).start()
 
-    def finish(self) -> None:
-        """Do what there is to do, once, or wait until whoever does it has done it."""
-        with self._turn:
-            work, self._work = self._work, None
-            try:
-                in_time = not work or work()
-            except Exception:  # of a fault of ours; what is not done now is done when leases expire
-                log.exception("this worker could not end in order", extra={"action": "end_failed"})
-                in_time = False
-            if not in_time:
-                leave(UNHEARD)
+    def wait(self) -> None:
+        """For the main thread: begin, whatever ends the worker, and return when what there is to do has been done."""
+        self.begin()
+        self._do_work()
 
     def hasten(self) -> None:
         """Leave agents no grace, in a thread as well."""
@@ -81,17 +79,36 @@ class Ending:
         self.begin()
 
     def _end_process(self) -> None:
-        self.finish()
-        time.sleep(MAIN_THREAD_SECONDS)
-        self.finish()  # what was attached meanwhile, by a worker that was still starting
-        # `celery.worker.state` has the exit status of either way to end, once one is asked for.
-        leave("although its main thread still waits", int(state.should_stop or state.should_terminate or 0))
+        for _ in range(ROUNDS):
+            self._do_work()
+            time.sleep(MAIN_THREAD_SECONDS)
+        _leave("although its main thread still waits")
+
+    def _do_work(self) -> None:
+        """One thread at a time; the next finds it done."""
+        with self._turn:
+            try:
+                in_time = not self._work or self._work()
+            except Exception:  # of a fault of ours; what is not done now is done when leases expire
+                log.exception("this worker could not end in order", extra={"action": "end_failed"})
+                in_time = False
+            if not in_time:
+                _leave_unheard()
 
     @staticmethod
     def _end_agents(hasten: Verb) -> None:
         log.warning("agents are ended without any grace", extra={"action": "hastened"})
         if not hasten():
-            leave(UNHEARD)
+            _leave_unheard()
+
+
+def _leave_unheard() -> None:
+    _leave("without waiting for tasks that wait for an answer of the database")
+
+
+def _leave(why: str) -> None:
+    """With the exit status that Celery keeps for either way to end."""
+    leave(why, int(state.should_stop or state.should_terminate or 0))
 
 
 ending = Ending()

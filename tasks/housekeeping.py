@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from functools import cache, partial
+import time
+from functools import cache
 from typing import Any
 
 import psycopg
@@ -143,13 +144,21 @@ class LeaveStep(bootsteps.StartStopStep):
         """Hosts wait for their agents, in a step of their own."""
         return is_housekeeping(worker)
 
+    _until: float | None = None  # monotonic; how long tasks are waited for
+
     def start(self, worker: Any) -> None:
-        """Tasks are waited for as long as agents would be."""
-        ending.attach(partial(under_way.wait_until_none, settings.stop_grace_seconds))
+        """There is nothing to do at the end but to wait for tasks."""
+        ending.attach(self._wait)
 
     def stop(self, worker: Any) -> None:
         """No task is under way when this returns."""
-        ending.finish()
+        ending.wait()
+
+    def _wait(self) -> bool:
+        """As long as agents would be waited for, however often it is asked."""
+        now = time.monotonic()
+        self._until = self._until or now + settings.stop_grace_seconds
+        return under_way.wait_until_none(max(0.0, self._until - now))
 
 
 app.steps["worker"].add(LeaveStep)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar, cast
 
 import psycopg
@@ -120,20 +120,21 @@ class HostStep(bootsteps.StartStopStep):
         self._keeper = Keeper(self._host, open_queues, listener, read=what_changed, leave=leave_drained)
         self._keeper.start()
         threading.Thread(target=leases.watch, name="watcher", daemon=True).start()
-        ending.attach(self._end, self._host.hasten)
+        ending.attach(cache(self._end), self._host.hasten)
 
     def stop(self, worker: Any) -> None:
         """All jobs are back in the queue and all agents have ended when this returns."""
-        ending.finish()
+        ending.wait()
 
     def terminate(self, worker: Any) -> None:
         """SIGQUIT: the same without any grace."""
         ending.hasten()
-        ending.finish()
+        ending.wait()
 
     def _end(self) -> bool:
         """Return running jobs to the queue, end every agent in order; False as `AgentHost.stop`."""
-        all_ended = self._host.stop(settings.stop_grace_seconds + STOP_MARGIN_SECONDS)
+        grace_seconds = 0.0 if ending.hastened else settings.stop_grace_seconds + STOP_MARGIN_SECONDS
+        all_ended = self._host.stop(grace_seconds)
         self._orphans.stop()
         self._keeper.stop()
         return all_ended

@@ -93,6 +93,7 @@ def bridge(options: Options) -> None:
     signals.heed((signal.SIGHUP,))
     parts = once_there(url, connect)
     serve(parts, settings=settings, configuration=configuration, signals=signals)
+    signals.ignore()
     log.info("bridge stopped.", extra={"action": "stopped"})
 
 
@@ -122,6 +123,8 @@ def serve(
             commands.ask_for_reload()
         except psycopg.Error as error:
             log.warning("not read again: %s", error, extra={"action": "database_away"})
+        except Exception:
+            log.exception("not read again", extra={"action": "reload_failed"})
 
     commands.begin()
     try:
@@ -163,15 +166,14 @@ def run_until_signalled(
             taken = signals.take()
             if signal.SIGHUP in taken:
                 threads.submit(reload)
-        if not running.done():
-            leave_after(END_SECONDS)
+        leave_after(END_SECONDS, status=int(running.done()))  # of itself it ends by an error alone
         stopping.set()
         wake()
     running.result()
 
 
-def leave_after(seconds: float) -> None:
+def leave_after(seconds: float, status: int) -> None:
     """End this process then, if it has not ended by itself."""
-    timer = Timer(seconds, leave, ["without waiting for an answer"])
+    timer = Timer(seconds, leave, ("without waiting for an answer", status))
     timer.daemon = True
     timer.start()

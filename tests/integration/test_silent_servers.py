@@ -11,12 +11,13 @@ import psycopg
 import pytest
 
 from tests.integration.fleet import passed, row, small_fleet, until
-from tests.integration.outages import READY, Start, naps, starter
+from tests.integration.outages import COMMANDS, READY, Start, naps, starter
 from tests.proxy import Proxy, in_front_of
 
 Connection = psycopg.Connection[Any]
 
 AT_ONCE_SECONDS = 4.0
+SOME_LOOKS_SECONDS = 1.0  # at the rows, one of which waits then
 END_SECONDS = 13.0  # the grace of 2 s, what writing and leaving may take, 5 s for the main thread
 
 
@@ -81,8 +82,20 @@ def test_a_bridge_ends_soon_while_the_database_is_silent(
 ) -> None:
     bridge = start("bridge", READY["bridge"])
     postgres.freeze()
-    passed(1.0)  # two looks at the rows, one of which waits now
+    passed(SOME_LOOKS_SECONDS)
     for signal in (*before, "SIGTERM"):
         bridge.kill(signal)
     assert bridge.wait(END_SECONDS) == 0
     assert "stopped without waiting for an answer" in bridge.logs()
+
+
+def test_a_bridge_that_has_no_output_ends_as_soon(
+    start_process: Any, variables: dict[str, str], postgres: Proxy, database: str
+) -> None:
+    own = {**variables, "DATABASE_URL": postgres.way_to(database)}
+    without = ["sh", "-c", 'exec "$@" >&-', "sh", *COMMANDS["bridge"]]
+    bridge = start_process("bridge", without, ready_text=READY["bridge"], **own)
+    postgres.freeze()
+    passed(SOME_LOOKS_SECONDS)
+    bridge.kill("SIGTERM")
+    assert bridge.wait(END_SECONDS) == 0

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from scheduler_bridge.dispatch.application import BridgeCelery, make_application
+from scheduler_bridge.dispatch.routes import HOUSEKEEPING, SEND_MAILS
 from scheduler_bridge.redis_url import redis_settings
 from scheduler_bridge.servers import reserved_port
 from tests.integration.fleet import small_fleet, until
@@ -24,6 +25,10 @@ SIGNALS = 400  # so many, so close, that some come while the handler of one befo
 GAP_SECONDS = 0.0005  # at most
 AT_WORK = {**READY, "beat": "Sending due task", "web": "Visit me"}
 END_SECONDS = 15.0
+TOLD_EARLY = [
+    *(sys.executable, "-m", "celery", "-A", "tests.integration.late", "worker", *LIGHT),
+    *("-Q", HOUSEKEEPING),
+]
 THAT_HANGS = [sys.executable, "-m", "celery", "-A", "tests.integration.deaf", "worker", *LIGHT]
 
 
@@ -92,6 +97,16 @@ def test_a_worker_that_cannot_reply_because_the_broker_has_gone_ends(
     may_reply.touch()
     worker.kill("SIGTERM")
     assert ended_in_order(worker)
+
+
+def test_housekeeping_that_is_told_to_end_as_it_begins_with_a_task_ends_after_it(
+    start_process: Any, variables: dict[str, str], asker: BridgeCelery
+) -> None:
+    patient = {**variables, "SCHEDULER_BRIDGE_STOP_GRACE_SECONDS": f"{END_SECONDS:g}"}
+    worker = start_process("housekeeping", TOLD_EARLY, ready_text=" ready.", **patient)
+    asker.send_task(SEND_MAILS, queue=HOUSEKEEPING)
+    assert ended_in_order(worker)
+    assert "the mail is sent" in worker.logs() and "main thread" not in worker.logs()
 
 
 def test_the_monitor_ends_while_the_broker_is_away(start: Start, own_broker: Broker) -> None:

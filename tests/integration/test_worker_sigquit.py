@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.builders import a_job, a_stream, insert
-from tests.integration.fleet import NAPPER, announce, configuration, row, started, until
+from tests.integration.fleet import NAPPER, announce, configuration, ended, row, started, until
 from tests.toy import AGENTS as TOYS
 from tests.toy import assert_gone
 
@@ -27,7 +27,8 @@ HASTENED = "without any grace"
 
 @pytest.fixture
 def variables(tmp_path: Path) -> dict[str, str]:
-    agents = {"nap": NAPPER, "stubborn": (TOYS / "ignores_signals").read_text()}
+    toys = {"stubborn": "ignores_signals", "lingering": "stubborn_legacy"}
+    agents = {"nap": NAPPER, **{name: (TOYS / toy).read_text() for name, toy in toys.items()}}
     folder = configuration(tmp_path / "conf", agents)
     return {
         "SCHEDULER_BRIDGE_CONFIG": str(folder),
@@ -75,6 +76,19 @@ def test_sigquit_ends_agents_and_worker_at_once_and_gives_the_jobs_back(
         assert_gone(agent)
     assert_returned(connection, *jobs)
     assert "Traceback" not in worker.container.logs()
+
+
+def test_sigquit_leaves_an_agent_that_waits_for_its_next_job_no_grace_either(
+    bridge: Any, connection: Connection, start_worker: Start, variables: dict[str, str]
+) -> None:
+    worker = start_worker("w1", **variables)
+    job = insert(connection, a_stream(a_job("lingering", args="1")))["lingering"]
+    announce(connection)
+    assert ended(connection, job) == ["Completed"]
+    (agent,) = leaders(worker)
+    worker.container.kill("SIGQUIT")
+    worker.container.wait(2 * AT_ONCE_SECONDS)
+    assert_gone(agent)
 
 
 @pytest.mark.parametrize(
