@@ -6,6 +6,7 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -51,9 +52,10 @@ def start_hanging(start_process: Any, variables: dict[str, str]) -> Start:
 
 
 @pytest.fixture
-def asker(own_broker: Broker) -> BridgeCelery:
+def asker(own_broker: Broker) -> Iterator[BridgeCelery]:
     """Sends broadcasts."""
-    return make_application(redis_settings(own_broker.url))
+    with make_application(redis_settings(own_broker.url)) as app:
+        yield app
 
 
 def ended_in_order(process: ProcessBox) -> bool:
