@@ -23,6 +23,7 @@ JOBS = 10  # a fleet that is half busy: the other host has room for all
 MOST_RUNS = 3  # half a minute each
 LONG_MS = 600_000
 READY_SECONDS = 60.0
+CONSUMES = " ready."  # in a worker's log; it reports its host before that
 LONGEST_SECONDS = 180.0
 
 # A worker that has just started reports before it has tried its agents.
@@ -65,6 +66,9 @@ def _two_hosts(shop: Workshop) -> Iterator[tuple[Fleet, ProcessBox]]:
         ]
         try:
             fleet.wait(lambda: ready(fleet), seconds=READY_SECONDS, what="the fleet")
+            for box in boxes:
+                box.ready_text = CONSUMES
+                box.ready(READY_SECONDS)
             yield fleet, boxes[0]
         finally:
             for box in boxes:
@@ -74,7 +78,7 @@ def _two_hosts(shop: Workshop) -> Iterator[tuple[Fleet, ProcessBox]]:
 def _lose(fleet: Fleet, lost: ProcessBox) -> float:
     """Seconds from the loss until the last of the jobs has started elsewhere."""
     if lost.status != "running":
-        lost.start()
+        lost.restart(READY_SECONDS)
     fleet.wait(lambda: _count(fleet) == 2, seconds=READY_SECONDS, what="two hosts")
     inserted = insert(fleet.connection, [LONG_MS] * JOBS)
     jobs = list(inserted.jobs)
