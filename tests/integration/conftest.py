@@ -13,6 +13,7 @@ from scheduler_bridge.servers import Server
 from tests.contract.fleet import configure
 from tests.contract.queues import PostgresSide
 from tests.integration.outages import Broker, Database, a_database, mortal_postgres
+from tests.proxy import Proxy, in_front_of
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,20 @@ def own_broker(tmp_path: Path) -> Iterator[Broker]:
     broker = Broker(tmp_path / "broker")
     yield broker
     broker.close()
+
+
+@pytest.fixture
+def database_proxy(database: str) -> Iterator[Proxy]:
+    """In front of the test's database, for those who are told to go that way."""
+    with in_front_of(database) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def broker_proxy(redis_url: str) -> Iterator[Proxy]:
+    """In front of the broker, likewise."""
+    with in_front_of(redis_url) as proxy:
+        yield proxy
 
 
 @pytest.fixture

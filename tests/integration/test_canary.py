@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import redis
 from scheduler_bridge.dispatch.routes import HOUSEKEEPING, SWEEP
 from tests.builders import a_job, a_stream, insert
 from tests.integration.fleet import announce, ended, row, small_fleet, started, until
-from tests.proxy import Proxy, in_front_of
+from tests.proxy import Proxy
 
 Start = Callable[..., Any]
 Connection = psycopg.Connection[Any]
@@ -35,21 +35,13 @@ def variables(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def proxy(redis_url: str) -> Iterator[Proxy]:
-    """In front of the broker."""
-    with in_front_of(redis_url) as proxy:
-        yield proxy
-        proxy.thaw()
-
-
-@pytest.fixture
-def through_proxy(redis_url: str, proxy: Proxy) -> str:
-    return proxy.way_to(redis_url)
+def through_proxy(redis_url: str, broker_proxy: Proxy) -> str:
+    return broker_proxy.way_to(redis_url)
 
 
 @pytest.fixture
 def start_behind_proxy(start_process: Start, variables: dict[str, str], through_proxy: str) -> Start:
-    """Start a worker that reaches its broker through the proxy."""
+    """Start a worker that reaches its broker through the broker_proxy."""
 
     def start(**more: str) -> Any:
         own = {**variables, "REDIS_URL": through_proxy, **more}
@@ -135,14 +127,14 @@ def test_a_worker_whose_slots_are_all_taken_is_left_alone(
 
 @pytest.mark.parametrize("fault", ["freeze", "cut"])
 def test_a_worker_whose_broker_is_away_is_left_alone(
-    fault: str, start_behind_proxy: Start, bridge: Any, connection: Connection, proxy: Proxy
+    fault: str, start_behind_proxy: Start, bridge: Any, connection: Connection, broker_proxy: Proxy
 ) -> None:
     worker = start_behind_proxy()
     nap = a_running_nap(connection)
-    getattr(proxy, fault)()
+    getattr(broker_proxy, fault)()
     end = time.monotonic() + SOME_BEATS_SECONDS
     until(lambda: time.monotonic() > end, "some beats")
-    proxy.thaw()
+    broker_proxy.thaw()
     assert runs_a_quick_job(connection)
     assert NOTICED not in worker.logs() and GIVEN_UP not in worker.logs()
     assert attempts(connection, nap) == [None]
@@ -158,7 +150,7 @@ def test_a_canary_leaves_nothing_in_the_broker_for_long(
         assert 0 < client.ttl(queue) <= 60
 
 
-def lose_the_broker_with_a_message_unacknowledged(proxy: Proxy, worker: Any, redis_url: str) -> None:
+def lose_the_broker_with_a_message_unacknowledged(broker_proxy: Proxy, worker: Any, redis_url: str) -> None:
     """The library's own fault: a message is unacknowledged, and more are waited for, when the broker goes.
 
     The loss must be noticed elsewhere than where messages are waited for: here where broadcasts come.
@@ -167,27 +159,27 @@ def lose_the_broker_with_a_message_unacknowledged(proxy: Proxy, worker: Any, red
         until(lambda: any(each["cmd"] == "brpop" for each in client.client_list()), "the worker to wait")
         client.client_kill_filter(_type="pubsub")
         until(lambda: "onnection to broker lost" in worker.logs(), "the loss to be noticed")
-    proxy.cut()
+    broker_proxy.cut()
     until(lambda: "'NoneType' object has no attribute" in worker.logs(), "the library's fault", 10)
-    proxy.thaw()
+    broker_proxy.thaw()
 
 
 def test_the_librarys_fault_at_a_reconnect_ends_no_agent_and_the_worker_consumes_on(
-    start_behind_proxy: Start, bridge: Any, connection: Connection, proxy: Proxy, redis_url: str
+    start_behind_proxy: Start, bridge: Any, connection: Connection, broker_proxy: Proxy, redis_url: str
 ) -> None:
     worker = start_behind_proxy(LATE_ACKS="1")
     nap = a_running_nap(connection)
-    lose_the_broker_with_a_message_unacknowledged(proxy, worker, redis_url)
+    lose_the_broker_with_a_message_unacknowledged(broker_proxy, worker, redis_url)
     assert runs_a_quick_job(connection)
     assert attempts(connection, nap) == [None]
     assert "consuming broke and begins anew" in worker.logs()
 
 
 def test_without_our_consumer_the_librarys_fault_ends_the_worker(
-    start_behind_proxy: Start, bridge: Any, connection: Connection, proxy: Proxy, redis_url: str
+    start_behind_proxy: Start, bridge: Any, connection: Connection, broker_proxy: Proxy, redis_url: str
 ) -> None:
     worker = start_behind_proxy(LATE_ACKS="1", CELERYS_OWN_CONSUMER="1")
     a_running_nap(connection)
-    lose_the_broker_with_a_message_unacknowledged(proxy, worker, redis_url)
+    lose_the_broker_with_a_message_unacknowledged(broker_proxy, worker, redis_url)
     assert worker.wait() == 1
     assert "Unrecoverable error" in worker.logs()

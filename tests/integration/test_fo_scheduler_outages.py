@@ -14,7 +14,7 @@ import pytest
 from tests.builders import a_job, a_stream, insert
 from tests.integration.fleet import QUICK, announce, configuration, ended, until
 from tests.integration.schedulers import LINE, Scheduler, call, daemons, gone
-from tests.proxy import Proxy, in_front_of
+from tests.proxy import Proxy
 
 Variables = dict[str, str]
 WAITS = "ERROR: waiting to start: the database cannot be reached"
@@ -30,11 +30,10 @@ def config_folder(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def proxy(database: str) -> Iterator[Proxy]:
+def proxy(database_proxy: Proxy) -> Proxy:
     """The way to the database; cut."""
-    with in_front_of(database) as made:
-        made.cut()
-        yield made
+    database_proxy.cut()
+    return database_proxy
 
 
 @pytest.fixture

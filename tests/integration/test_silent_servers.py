@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 
 from tests.integration.fleet import passed, row, small_fleet, until
 from tests.integration.outages import COMMANDS, READY, Start, naps, starter
-from tests.proxy import Proxy, in_front_of
+from tests.proxy import Proxy
 
 Connection = psycopg.Connection[Any]
 
@@ -27,50 +26,36 @@ def variables(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def postgres(database: str) -> Iterator[Proxy]:
-    with in_front_of(database) as proxy:
-        yield proxy
-        proxy.thaw()
-
-
-@pytest.fixture
-def valkey(redis_url: str) -> Iterator[Proxy]:
-    with in_front_of(redis_url) as proxy:
-        yield proxy
-        proxy.thaw()
-
-
-@pytest.fixture
 def start(
     start_process: Any,
     variables: dict[str, str],
-    postgres: Proxy,
-    valkey: Proxy,
+    database_proxy: Proxy,
+    broker_proxy: Proxy,
     database: str,
     redis_url: str,
 ) -> Start:
     """Start one of COMMANDS on servers that may fall silent for it alone."""
-    ways = {"DATABASE_URL": postgres.way_to(database), "REDIS_URL": valkey.way_to(redis_url)}
+    ways = {"DATABASE_URL": database_proxy.way_to(database), "REDIS_URL": broker_proxy.way_to(redis_url)}
     return starter(start_process, {**variables, **ways})
 
 
 def test_a_worker_ends_its_agents_at_once_and_itself_soon_while_the_broker_is_silent(
-    start: Start, start_process: Any, variables: dict[str, str], valkey: Proxy, connection: Connection
+    start: Start, start_process: Any, variables: dict[str, str], broker_proxy: Proxy, connection: Connection
 ) -> None:
     worker = start("worker", READY["worker"])
     starter(start_process, variables)("bridge", READY["bridge"])
     (job,) = naps(connection, 60)
     agents = psutil.Process(worker.pid).children()
-    valkey.freeze()
+    broker_proxy.freeze()
     worker.kill("SIGTERM")
     assert agents and psutil.wait_procs(agents, AT_ONCE_SECONDS)[1] == []
     until(lambda: row(connection, job)["jq_starttime"] is None, "the job to be free", AT_ONCE_SECONDS)
     assert worker.wait(END_SECONDS) == 0
 
 
-def test_housekeeping_ends_soon_while_the_broker_is_silent(start: Start, valkey: Proxy) -> None:
+def test_housekeeping_ends_soon_while_the_broker_is_silent(start: Start, broker_proxy: Proxy) -> None:
     worker = start("housekeeping", READY["housekeeping"])
-    valkey.freeze()
+    broker_proxy.freeze()
     passed(1.0)
     worker.kill("SIGTERM")
     assert worker.wait(END_SECONDS) == 0
@@ -78,10 +63,10 @@ def test_housekeeping_ends_soon_while_the_broker_is_silent(start: Start, valkey:
 
 @pytest.mark.parametrize("before", [(), ("SIGHUP",)])
 def test_a_bridge_ends_soon_while_the_database_is_silent(
-    start: Start, postgres: Proxy, before: tuple[str, ...]
+    start: Start, database_proxy: Proxy, before: tuple[str, ...]
 ) -> None:
     bridge = start("bridge", READY["bridge"])
-    postgres.freeze()
+    database_proxy.freeze()
     passed(SOME_LOOKS_SECONDS)
     for signal in (*before, "SIGTERM"):
         bridge.kill(signal)
@@ -90,12 +75,12 @@ def test_a_bridge_ends_soon_while_the_database_is_silent(
 
 
 def test_a_bridge_that_has_no_output_ends_as_soon(
-    start_process: Any, variables: dict[str, str], postgres: Proxy, database: str
+    start_process: Any, variables: dict[str, str], database_proxy: Proxy, database: str
 ) -> None:
-    own = {**variables, "DATABASE_URL": postgres.way_to(database)}
+    own = {**variables, "DATABASE_URL": database_proxy.way_to(database)}
     without = ["sh", "-c", 'exec "$@" >&-', "sh", *COMMANDS["bridge"]]
     bridge = start_process("bridge", without, ready_text=READY["bridge"], **own)
-    postgres.freeze()
+    database_proxy.freeze()
     passed(SOME_LOOKS_SECONDS)
     bridge.kill("SIGTERM")
     assert bridge.wait(END_SECONDS) == 0

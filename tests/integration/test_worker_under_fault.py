@@ -25,7 +25,7 @@ from scheduler_bridge.store.port import PlanRecord
 from scheduler_bridge.store.postgres import PostgresStore
 from tests.builders import a_job, a_stream, insert
 from tests.integration.fleet import NAPPER, QUICK, announce, configuration, ended, row, started, until
-from tests.proxy import Proxy, in_front_of
+from tests.proxy import Proxy
 from tests.toy import AGENTS as TOYS
 from tests.toy import TIMERS
 
@@ -67,22 +67,17 @@ def config(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def proxy(database: str) -> Iterator[Proxy]:
-    """In front of the test's database."""
-    with in_front_of(database) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def behind_proxy(database: str, proxy: Proxy, config: str, start_worker: Start) -> Iterator[dict[str, str]]:
+def behind_proxy(
+    database: str, database_proxy: Proxy, config: str, start_worker: Start
+) -> Iterator[dict[str, str]]:
     """Variables of a worker that reaches its database through the proxy, which flows again when workers end."""
     yield {
         **HASTY,
         "SCHEDULER_BRIDGE_CONFIG": config,
         "SCHEDULER_BRIDGE_STOP_GRACE_SECONDS": f"{GRACE_SECONDS:g}",
-        "DATABASE_URL": proxy.way_to(database),
+        "DATABASE_URL": database_proxy.way_to(database),
     }
-    proxy.thaw()
+    database_proxy.thaw()
 
 
 @pytest.fixture
@@ -121,7 +116,7 @@ def test_an_agent_is_gone_before_another_worker_starts_its_job_when_the_database
     bridge: Any,
     connection: Connection,
     behind_proxy: dict[str, str],
-    proxy: Proxy,
+    database_proxy: Proxy,
     start_worker: Start,
     config: str,
 ) -> None:
@@ -129,7 +124,7 @@ def test_an_agent_is_gone_before_another_worker_starts_its_job_when_the_database
     job = a_running_job(connection, "nap", "5")
     agents = agents_of(first)
     start_worker("w2", **HASTY, SCHEDULER_BRIDGE_CONFIG=config)
-    proxy.freeze()
+    database_proxy.freeze()
     assert_gone(agents, LEASE_SECONDS + SOON_SECONDS)
     gone_at = time.time()
     assert ended(connection, job) == ["Completed"]
@@ -142,14 +137,18 @@ def test_an_agent_is_gone_before_another_worker_starts_its_job_when_the_database
 
 
 def test_a_worker_goes_on_by_itself_when_a_silent_database_speaks_again(
-    bridge: Any, connection: Connection, behind_proxy: dict[str, str], proxy: Proxy, start_worker: Start
+    bridge: Any,
+    connection: Connection,
+    behind_proxy: dict[str, str],
+    database_proxy: Proxy,
+    start_worker: Start,
 ) -> None:
     worker = start_worker("w1", **behind_proxy)
     lost = a_running_job(connection, "nap", "3")
     agents = agents_of(worker)
-    proxy.freeze()
+    database_proxy.freeze()
     assert_gone(agents, LEASE_SECONDS + SOON_SECONDS)
-    proxy.thaw()
+    database_proxy.thaw()
     other = insert(connection, a_stream(a_job("quick")))
     announce(connection)
     assert ended(connection, lost, other["quick"]) == ["Completed", "Completed"]
@@ -163,13 +162,13 @@ def test_a_worker_stops_in_time_while_its_database_does_not_answer(
     bridge: Any,
     connection: Connection,
     behind_proxy: dict[str, str],
-    proxy: Proxy,
+    database_proxy: Proxy,
     start_worker: Start,
 ) -> None:
     worker = start_worker("w1", **behind_proxy)
     job = a_running_job(connection, "nap")
     agents = agents_of(worker)
-    getattr(proxy, fault)()
+    getattr(database_proxy, fault)()
     worker.container.kill("SIGTERM")
     worker.container.wait(GRACE_SECONDS + 2 * SOON_SECONDS)
     assert_gone(agents, 0.1)
@@ -183,13 +182,13 @@ def test_sigquit_ends_a_worker_and_its_agents_at_once_while_its_database_does_no
     bridge: Any,
     connection: Connection,
     behind_proxy: dict[str, str],
-    proxy: Proxy,
+    database_proxy: Proxy,
     start_worker: Start,
 ) -> None:
     worker = start_worker("w1", **behind_proxy | {"SCHEDULER_BRIDGE_STOP_GRACE_SECONDS": "30"})
     job = a_running_job(connection, "stubborn")
     agents = agents_of(worker)
-    getattr(proxy, fault)()
+    getattr(database_proxy, fault)()
     worker.container.kill("SIGQUIT")
     worker.container.wait(2 * SOON_SECONDS)
     assert_gone(agents, 0.1)
@@ -201,13 +200,13 @@ def test_sigquit_ends_a_worker_and_its_agents_at_once_while_its_database_does_no
 def test_housekeeping_stops_in_time_while_its_database_does_not_answer(
     fault: str,
     behind_proxy: dict[str, str],
-    proxy: Proxy,
+    database_proxy: Proxy,
     start_worker: Start,
     celery_setup_app: Celery,
     redis_url: str,
 ) -> None:
     worker = start_worker("h1", **behind_proxy, queues=HOUSEKEEPING)
-    getattr(proxy, fault)()
+    getattr(database_proxy, fault)()
     celery_setup_app.send_task(SWEEP, queue=HOUSEKEEPING)
     with redis.Redis.from_url(redis_url) as client:
         until(
@@ -352,12 +351,12 @@ def test_a_worker_that_starts_without_its_database_waits_for_it(
     bridge: Any,
     connection: Connection,
     behind_proxy: dict[str, str],
-    proxy: Proxy,
+    database_proxy: Proxy,
     start_process: Start,
 ) -> None:
-    getattr(proxy, fault)()
+    getattr(database_proxy, fault)()
     worker = start_process("worker", WORKER, ready_text=WAITS, **behind_proxy)
-    proxy.thaw()
+    database_proxy.thaw()
     stream = insert(connection, a_stream(a_job("quick")))
     announce(connection)
     assert ended(connection, stream["quick"]) == ["Completed"]
@@ -365,9 +364,9 @@ def test_a_worker_that_starts_without_its_database_waits_for_it(
 
 
 def test_a_worker_that_waits_for_its_database_can_be_stopped(
-    behind_proxy: dict[str, str], proxy: Proxy, start_process: Start
+    behind_proxy: dict[str, str], database_proxy: Proxy, start_process: Start
 ) -> None:
-    proxy.cut()
+    database_proxy.cut()
     worker = start_process("worker", WORKER, ready_text=WAITS, **behind_proxy)
     worker.kill("SIGTERM")
     assert worker.wait(SOON_SECONDS) == 0
@@ -375,15 +374,19 @@ def test_a_worker_that_waits_for_its_database_can_be_stopped(
 
 
 def test_a_hint_that_finds_no_database_is_given_up_with_one_line_and_repeated_by_the_sweep(
-    bridge: Any, connection: Connection, behind_proxy: dict[str, str], proxy: Proxy, start_worker: Start
+    bridge: Any,
+    connection: Connection,
+    behind_proxy: dict[str, str],
+    database_proxy: Proxy,
+    start_worker: Start,
 ) -> None:
     worker = start_worker("w1", **behind_proxy)
-    proxy.cut()
+    database_proxy.cut()
     stream = insert(connection, a_stream(a_job("quick")))
     announce(connection)
     given_up = f"job {stream['quick']}: the database cannot be reached"
     until(lambda: given_up in worker.container.logs(), "the hint to be given up")
-    proxy.thaw()
+    database_proxy.thaw()
     assert ended(connection, stream["quick"]) == ["Completed"]
     assert "Traceback" not in worker.container.logs()
 
@@ -391,7 +394,7 @@ def test_a_hint_that_finds_no_database_is_given_up_with_one_line_and_repeated_by
 def test_sweeps_without_a_database_end_with_one_line_each_and_go_on_with_it(
     connection: Connection,
     behind_proxy: dict[str, str],
-    proxy: Proxy,
+    database_proxy: Proxy,
     start_worker: Start,
     celery_setup_app: Celery,
 ) -> None:
@@ -401,17 +404,17 @@ def test_sweeps_without_a_database_end_with_one_line_each_and_go_on_with_it(
     def sweep() -> None:
         celery_setup_app.send_task(SWEEP, queue=HOUSEKEEPING)
 
-    proxy.cut()
+    database_proxy.cut()
     sweep()
     until(lambda: "no sweep: the database cannot be reached" in worker.container.logs(), "the first sweep")
-    proxy.thaw()
+    database_proxy.thaw()
 
     def swept_by_now() -> bool:  # the first look after an outage takes nothing back yet
         sweep()
         return connection.execute(swept).fetchone() == (True,)
 
     until(swept_by_now, "another sweep")
-    proxy.cut()
+    database_proxy.cut()
     celery_setup_app.send_task(LOOK_AGAIN, args=(1, MESSAGE_VERSION), queue=HOUSEKEEPING)
     until(lambda: "stream 1 is left to the sweep: " in worker.container.logs(), "the look at the stream")
     assert "Traceback" not in worker.container.logs()
