@@ -119,15 +119,32 @@ class CommandPort:
         while True:
             await self._free_place()
             try:
-                opened, peer = await self._loop.sock_accept(listener)
+                opened, peer = listener.accept()
+            except BlockingIOError:
+                await self._knock(listener)
+                continue
             except OSError as error:
                 log.warning("a client could not connect: %s", error, extra={"action": "client_refused"})
                 await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
                 continue
+            opened.setblocking(False)
             client = Connection(opened, peer[0])
             task = self._loop.create_task(self._talk(client))
             self._clients[task] = client
             task.add_done_callback(self._forget)
+
+    async def _knock(self, listener: socket.socket) -> None:
+        """Wait until somebody wants to connect.
+
+        Nothing is accepted here: sock_accept loses the client whose connection comes as it is cancelled, and
+        leaves its socket open.
+        """
+        knocked = asyncio.Event()
+        self._loop.add_reader(listener, knocked.set)
+        try:
+            await knocked.wait()
+        finally:
+            self._loop.remove_reader(listener)
 
     async def _free_place(self) -> None:
         """Wait until fewer clients are connected than may be; one that is idle for too long has to leave."""

@@ -11,10 +11,11 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from statistics import median
+from typing import Any
 
 import psycopg
 import pytest
@@ -343,6 +344,46 @@ def test_a_command_that_hangs_does_not_keep_the_port_from_stopping(
         port.stop()
         assert client.recv(1) == b""
     orders.gate.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Holding(Access):
+    """Stops the port's loop at a client until `until` is set."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    until: threading.Event = field(default_factory=threading.Event)
+
+    def trusts(self, peer: str) -> bool:
+        self.reached.set()
+        return self.until.wait(PATIENCE_SECONDS)
+
+
+def test_a_client_who_comes_as_the_port_stops_is_not_left_open(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are seen by the loop in one round; pytest fails for a socket that nobody has closed."""
+    access = Holding()
+    port = start(access)
+    told = threading.Event()
+    tell = port._loop.call_soon_threadsafe
+
+    def telling(*args: Any, **options: Any) -> asyncio.Handle:
+        handle = tell(*args, **options)
+        told.set()
+        return handle
+
+    monkeypatch.setattr(port._loop, "call_soon_threadsafe", telling)
+    with connect(port) as first:
+        assert access.reached.wait(PATIENCE_SECONDS)
+        with connect(port) as second:
+            stopping = threading.Thread(target=port.stop)
+            stopping.start()
+            assert told.wait(PATIENCE_SECONDS)
+            access.until.set()
+            stopping.join()
+            for client in first, second:
+                with suppress(ConnectionResetError):
+                    assert read_to_the_end(client) == b""
 
 
 @pytest.mark.parametrize("held", ["127.0.0.1", "0.0.0.0"])
