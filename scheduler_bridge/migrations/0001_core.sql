@@ -57,6 +57,10 @@ create table edge (
 
 create index edge_needs on edge (needs);
 
+-- A lookup is to expect a row or two. Where ten thousand jobs need the same one, PostgreSQL would expect all of them each time, and
+-- read the primary key from end to end for each.
+alter table edge alter column job set (n_distinct = -0.5), alter column needs set (n_distinct = -0.5);
+
 -- The ledger: one row per attempt, also for jobs that were failed without one.
 create table attempt (
     job int not null,
@@ -171,7 +175,10 @@ create table progress (
     foreign_left int not null default 0,           -- slices to go until a round has passed since the latest change ...
     foreign_changes bigint not null default -1,    -- ... which made jobqueue's count of rows written this one
     foreign_round_at timestamptz not null default '-infinity',  -- when the latest round began, whyever
-    mirror_slice int not null default 0,
+    mirror_slice int not null default 0,           -- job up to which the running round over the mirror has looked
+    mirror_left int not null default 0,            -- slices in which it has to look at the rest, however many end meanwhile
+    mirror_most int not null default 0,            -- jobs of the largest slice that this took until now
+    mirror_least int not null default 0,           -- the same in the round before: what came first then shall not come last now
     swept_at timestamptz not null default '-infinity',
     lenient_until timestamptz not null default '-infinity',  -- until then no lease is taken back for its time alone
     leniences int not null default 0,              -- how often in succession that was moved

@@ -50,11 +50,14 @@ $$;
 -- Takes jobs that have ended out of the mirror.
 create function forget_jobs(p_jobs int[]) returns void
 language plpgsql set search_path from current as $$
+declare
+    v_streams int[];
 begin
     with gone as (
-        delete from open_job where job = any (p_jobs) returning stream, job
+        delete from open_job where job = any (p_jobs) returning stream
     )
-    delete from unplanned u using gone where u.stream = gone.stream and u.job = gone.job;
+    select array_agg(distinct gone.stream) into v_streams from gone;
+    delete from unplanned where stream = any (v_streams) and job = any (p_jobs);  -- no join whose sizes could be misjudged
     delete from edge where job = any (p_jobs);
 end
 $$;

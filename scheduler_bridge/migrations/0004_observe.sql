@@ -6,12 +6,31 @@ language sql immutable as $$
     select case when p_local then 'localhost' else nullif(p_host, '') end
 $$;
 
+-- Has tables analyzed that had less than a tenth of their rows when PostgreSQL last looked: p_rows at least are in one of them, or
+-- as many as were counted. Until autovacuum comes by, in a minute or more, such a table may be taken for empty whatever its size:
+-- then ten thousand rows are joined with ten thousand one by one. What is not ours to analyze, or is being analyzed, is left alone.
+create function keep_statistics(p_tables regclass[], p_rows bigint) returns void
+language plpgsql set search_path from current as $$
+declare
+    v_table regclass;
+begin
+    for v_table in
+        select c.oid
+        from pg_class c cross join lateral (select greatest(p_rows, pg_stat_get_live_tuples(c.oid)) as rows) known
+        where c.oid = any (p_tables) and known.rows > 1000 and known.rows > 10 * c.reltuples and pg_has_role(c.relowner, 'usage')
+    loop
+        execute format('analyze (skip_locked) %s', v_table);
+    end loop;
+end
+$$;
+
 -- Mirrors open rows of jobqueue with p_low < jq_pk <= p_high and their unsatisfied dependencies.
 -- Left out: rows the pre-2.0 scheduler's operators queued as commands, and rows that another scheduler has started.
 create function mirror(p_low int, p_high int) returns int[]
 language plpgsql set search_path from current as $$
 declare
     v_new int[];
+    v_edges bigint;
 begin
     perform pg_advisory_xact_lock(7319, 0);  -- see `no_mirroring`
     -- In a statement of its own: an anti join against the table that is being filled reads what it has just written.
@@ -24,6 +43,7 @@ begin
     if v_new is null then
         return '{}';
     end if;
+    perform keep_statistics('{jobqueue,jobdepends}', cardinality(v_new));
     with fresh as (
         insert into open_job (job, stream, agent_type, host, priority, epoch, before)
         select q.jq_pk, q.jq_job_fk, q.jq_type, wanted_host(q.jq_host, t.local),
@@ -50,6 +70,8 @@ begin
     where d.jdep_jq_fk = any (v_new) and (p.jq_endtime is null or p.jq_end_bits >= 2)
     order by 1, 2  -- in the order of the index: half the time at 200,000 rows
     on conflict do nothing;
+    get diagnostics v_edges = row_count;
+    perform keep_statistics('{open_job,unplanned}', cardinality(v_new)), keep_statistics('{edge}', v_edges);
     return v_new;
 end
 $$;

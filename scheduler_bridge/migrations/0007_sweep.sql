@@ -238,11 +238,13 @@ declare
     v progress;
     v_changes bigint := jobqueue_changes();
     v_max int;
+    v_size int;
     v_jobs int[];
     v_streams int[];
     v_some_parked boolean;
 begin
     perform set_config('synchronous_commit', 'off', true);  -- what a crash takes with it is looked at again
+    perform keep_statistics('{stream,open_job,unplanned,edge,attempt,jobqueue,jobdepends}', 0);  -- what has grown little by little
     select * into v from progress for update;
     if v_changes is distinct from v.foreign_changes or v_changes is null or v.foreign_round_at < now() - interval '10 minutes' then
         v.foreign_left := p_slices + 1;  -- one more, since a round may begin within a slice
@@ -255,16 +257,26 @@ begin
         v.foreign_slice := case when v.foreign_slice < v_max then v.foreign_slice else 0 end;
         v.foreign_left := v.foreign_left - 1;
     end if;
+    v.mirror_left := case when v.mirror_left between 1 and p_slices then v.mirror_left else p_slices end;
+    v_size := (select count(*) / v.mirror_left + 1 from open_job where job > v.mirror_slice);
+    v.mirror_most := greatest(v.mirror_most, v_size);
     select coalesce(array_agg(s.job), '{}'), array_agg(distinct s.stream), bool_or(s.obstacle is not null)
     into v_jobs, v_streams, v_some_parked
     from (
         select job, stream, obstacle from open_job where job > v.mirror_slice order by job
-        limit (select greatest(200, count(*) / p_slices + 1) from open_job)
+        limit greatest(200, v_size, v.mirror_least)
     ) s;
+    v.mirror_slice := coalesce((select v_jobs[cardinality(v_jobs)] where v_jobs[cardinality(v_jobs)] < (select max(job) from open_job)), 0);
+    v.mirror_left := v.mirror_left - 1;
+    if v.mirror_slice = 0 then
+        v.mirror_left := 0;
+        v.mirror_least := v.mirror_most;
+        v.mirror_most := 0;
+    end if;
     update progress set
         foreign_slice = v.foreign_slice, foreign_left = v.foreign_left, foreign_round_at = v.foreign_round_at,
         foreign_changes = coalesce(v_changes, -1),
-        mirror_slice = coalesce((select v_jobs[cardinality(v_jobs)] where v_jobs[cardinality(v_jobs)] < (select max(job) from open_job)), 0);
+        mirror_slice = v.mirror_slice, mirror_left = v.mirror_left, mirror_least = v.mirror_least, mirror_most = v.mirror_most;
     insert into stream (stream)  -- should one ever be missing, its jobs would never be planned
     select u.stream from unnest(v_streams) as u (stream) where not exists (select from stream s where s.stream = u.stream)
     on conflict do nothing;

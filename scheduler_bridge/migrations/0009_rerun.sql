@@ -14,8 +14,10 @@ begin
         -- A look into the indexes for each, as in `dependents_of`.
         select n.job
         from failed f cross join lateral (
-            select q.jq_pk as job from jobdepends d join jobqueue q on q.jq_pk = d.jdep_jq_fk
-            where d.jdep_jq_depends_fk = f.job and q.jq_endtime is not null and q.jq_end_bits >= 2 offset 0
+            select d.jdep_jq_fk as job from jobdepends d
+            where d.jdep_jq_depends_fk = f.job and (
+                select q.jq_endtime is not null and q.jq_end_bits >= 2 from jobqueue q where q.jq_pk = d.jdep_jq_fk
+            ) offset 0
         ) n
     )
     select array_agg(failed.job) into v_jobs from failed;

@@ -275,14 +275,16 @@ def test_a_hundred_thousand_jobs_are_submitted_and_read_in_seconds(
     )
     begun = time.monotonic()
     submitted = submit(connection, StreamFile("test", "big", 0, jobs, tuple(range(len(jobs)))))
-    assert time.monotonic() - begun < 30  # 4 s on an idle machine
+    submitting = time.monotonic() - begun
+    assert submitting < 30  # 4 s on an idle machine
     assert len(submitted.jobs) == 100_000
     assert connection.execute("select count(*) from jobdepends").fetchone() == (90_000,)
     connection.execute("analyze jobqueue; analyze jobdepends")
     store.observe()
     begun = time.monotonic()
     stream = reading.stream(submitted.jobs[0].stream)
-    assert time.monotonic() - begun < 15  # 2 s on an idle machine; asking for each obstacle anew takes 30
+    # 2 s on an idle machine, where submitting takes 4; asking for each obstacle anew takes 30.
+    assert time.monotonic() - begun < 4 * submitting
     assert stream is not None
     needs = [job.obstacle for job in stream.jobs if job.obstacle]
     assert len(needs) >= 90_000 > LIVE_OBSTACLES

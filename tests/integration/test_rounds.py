@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from scheduler_bridge.store.postgres import PostgresStore
+from scheduler_bridge.store.postgres import ROUND_SECONDS, PostgresStore
 from tests.builders import a_job, a_stream, insert
 from tests.integration.fleet import until
 
@@ -90,6 +90,24 @@ def test_what_no_counter_tells_is_found_within_ten_minutes(
     )
     quiet(store, connection)
     assert connection.execute(OPEN).fetchall() == [(again,)]
+
+
+@pytest.mark.parametrize("sweeps_before", range(4))
+def test_what_ends_during_a_round_does_not_make_it_longer(
+    store: PostgresStore, connection: Connection, sweeps_before: int
+) -> None:
+    inserted = insert(connection, a_stream(a_job("quick")))
+    connection.execute(
+        "insert into jobqueue (jq_job_fk, jq_type) select %s, 'quick' from generate_series(1, 4000)",
+        [inserted.stream],
+    )
+    store.observe()
+    for _ in range(sweeps_before):
+        store.sweep(SECONDS)
+    connection.execute("update jobqueue set jq_endtime = now(), jq_end_bits = 1")
+    for _ in range(int(ROUND_SECONDS / SECONDS)):
+        store.sweep(SECONDS)
+    assert connection.execute(OPEN).fetchall() == []
 
 
 def test_a_job_whose_stream_is_missing_is_planned_again(store: PostgresStore, connection: Connection) -> None:
