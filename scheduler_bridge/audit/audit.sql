@@ -209,6 +209,13 @@ where o.ready and o.worker is null and o.proposed_at < now() - make_interval(sec
 
 -- edge_satisfied --
 -- Also an edge whose dependency, or whose job, has gone.
+with gone as materialized (
+    select e.job, e.needs from scheduler_bridge.edge e
+    except
+    select j.job, coalesce(d.needs, 0)
+    from (select distinct e.job from scheduler_bridge.edge e) j
+    cross join lateral (select d.jdep_jq_depends_fk as needs from public.jobdepends d where d.jdep_jq_fk = j.job offset 0) d
+)
 select e.job || ' needs ' || e.needs, p.jq_endtime
 from scheduler_bridge.edge e
 left join lateral (
@@ -217,21 +224,19 @@ left join lateral (
 ) p on true
 where p.jq_endtime is not null
    or not exists (select from scheduler_bridge.open_job o where o.job = e.job)
-   or not exists (
-       select from (select d.jdep_jq_depends_fk as needs from public.jobdepends d where d.jdep_jq_fk = e.job offset 0) d
-       where coalesce(d.needs, 0) = e.needs
-   )
+   or (e.job, e.needs) in (select gone.job, gone.needs from gone)
 
 -- edge_missing --
 -- Dependencies of waiting jobs that the mirror does not know.
-select o.job || ' needs ' || coalesce(d.needs, 0), null::timestamptz
-from scheduler_bridge.open_job o
-cross join lateral (
-    select distinct d.jdep_jq_depends_fk as needs from public.jobdepends d where d.jdep_jq_fk = o.job offset 0
-) d
-left join lateral (select q.jq_endtime, q.jq_end_bits from public.jobqueue q where q.jq_pk = d.needs offset 0) p on true
-where o.worker is null and (p.jq_endtime is null or p.jq_end_bits >= 2)
-  and not exists (select from scheduler_bridge.edge e where e.job = o.job and e.needs = coalesce(d.needs, 0))
+select missing.job || ' needs ' || missing.needs, null::timestamptz from (
+    select o.job, coalesce(d.needs, 0) as needs
+    from scheduler_bridge.open_job o
+    cross join lateral (select d.jdep_jq_depends_fk as needs from public.jobdepends d where d.jdep_jq_fk = o.job offset 0) d
+    left join lateral (select q.jq_endtime, q.jq_end_bits from public.jobqueue q where q.jq_pk = d.needs offset 0) p on true
+    where o.worker is null and (p.jq_endtime is null or p.jq_end_bits >= 2)
+    except
+    select e.job, e.needs from scheduler_bridge.edge e
+) missing
 
 -- host_over_slots --
 -- More agents than slots, the last of them claimed under this limit.

@@ -175,10 +175,8 @@ create table progress (
     foreign_left int not null default 0,           -- slices to go until a round has passed since the latest change ...
     foreign_changes bigint not null default -1,    -- ... which made jobqueue's count of rows written this one
     foreign_round_at timestamptz not null default '-infinity',  -- when the latest round began, whyever
-    mirror_slice int not null default 0,           -- job up to which the running round over the mirror has looked
-    mirror_left int not null default 0,            -- slices in which it has to look at the rest, however many end meanwhile
-    mirror_most int not null default 0,            -- jobs of the largest slice that this took until now
-    mirror_least int not null default 0,           -- the same in the round before: what came first then shall not come last now
+    mirror_ends int[] not null default '{}',       -- jobs up to which the slices of the running round over the mirror went
+    mirror_ends_before int[] not null default '{}',  -- and those of the round before
     swept_at timestamptz not null default '-infinity',
     lenient_until timestamptz not null default '-infinity',  -- until then no lease is taken back for its time alone
     leniences int not null default 0,              -- how often in succession that was moved

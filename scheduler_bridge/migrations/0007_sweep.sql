@@ -95,9 +95,7 @@ begin
     );
     select array_agg(n.job), array_agg(n.needs) into v_tied, v_needs
     from (
-        select d.jdep_jq_fk as job, coalesce(d.jdep_jq_depends_fk, 0) as needs
-        from jobdepends d left join jobqueue p on p.jq_pk = d.jdep_jq_depends_fk
-        where d.jdep_jq_fk = any (p_jobs) and (p.jq_endtime is null or p.jq_end_bits >= 2)
+        select u.job, u.needs from unsatisfied(p_jobs) u
         except
         select e.job, e.needs from edge e where e.job = any (p_jobs)
     ) n;
@@ -231,20 +229,22 @@ $$;
 -- rows that somebody else has ended, deleted, un-paused or given dependencies, a changed priority. A round takes at most
 -- p_slices calls and one, whatever the size of the tables; jobqueue, which holds the history, is left alone once a round has
 -- passed since the latest change of it, but for one round in ten minutes: counters are lost in a crash, and a session may be
--- told to count nothing. Returns the jobs to `settle` next, in a transaction of its own.
+-- told to count nothing. A slice of the mirror goes at least as far as the one at the same place of the round before, so that no
+-- row waits longer than a round whatever ends or comes meanwhile. Returns the jobs to `settle` next, in a transaction of its own.
 create function look_at_slice(p_slices int) returns int[]
 language plpgsql set search_path from current as $$
 declare
     v progress;
     v_changes bigint := jobqueue_changes();
     v_max int;
-    v_size int;
+    v_from int;  -- the slice of the mirror: jobs above this ...
+    v_to int;  -- ... up to this
     v_jobs int[];
     v_streams int[];
     v_some_parked boolean;
 begin
     perform set_config('synchronous_commit', 'off', true);  -- what a crash takes with it is looked at again
-    perform keep_statistics('{stream,open_job,unplanned,edge,attempt,jobqueue,jobdepends}', 0);  -- what has grown little by little
+    perform keep_statistics('{stream,open_job,unplanned,edge,attempt,job,jobqueue,jobdepends}', 0);  -- what has grown little by little
     select * into v from progress for update;
     if v_changes is distinct from v.foreign_changes or v_changes is null or v.foreign_round_at < now() - interval '10 minutes' then
         v.foreign_left := p_slices + 1;  -- one more, since a round may begin within a slice
@@ -257,26 +257,25 @@ begin
         v.foreign_slice := case when v.foreign_slice < v_max then v.foreign_slice else 0 end;
         v.foreign_left := v.foreign_left - 1;
     end if;
-    v.mirror_left := case when v.mirror_left between 1 and p_slices then v.mirror_left else p_slices end;
-    v_size := (select count(*) / v.mirror_left + 1 from open_job where job > v.mirror_slice);
-    v.mirror_most := greatest(v.mirror_most, v_size);
+    v_from := coalesce(v.mirror_ends[cardinality(v.mirror_ends)], 0);
+    v_to := greatest(v_from, v.mirror_ends_before[cardinality(v.mirror_ends) + 1], (
+        select max(r.job) from (
+            select job from open_job where job > v_from order by job
+            limit (select greatest(200, count(*) / greatest(p_slices - cardinality(v.mirror_ends), 1) + 1) from open_job where job > v_from)
+        ) r
+    ));
     select coalesce(array_agg(s.job), '{}'), array_agg(distinct s.stream), bool_or(s.obstacle is not null)
     into v_jobs, v_streams, v_some_parked
-    from (
-        select job, stream, obstacle from open_job where job > v.mirror_slice order by job
-        limit greatest(200, v_size, v.mirror_least)
-    ) s;
-    v.mirror_slice := coalesce((select v_jobs[cardinality(v_jobs)] where v_jobs[cardinality(v_jobs)] < (select max(job) from open_job)), 0);
-    v.mirror_left := v.mirror_left - 1;
-    if v.mirror_slice = 0 then
-        v.mirror_left := 0;
-        v.mirror_least := v.mirror_most;
-        v.mirror_most := 0;
+    from (select job, stream, obstacle from open_job where job > v_from and job <= v_to order by job) s;
+    v.mirror_ends := v.mirror_ends || v_to;
+    if not exists (select from open_job where job > v_to) then
+        v.mirror_ends_before := v.mirror_ends;
+        v.mirror_ends := '{}';
     end if;
     update progress set
         foreign_slice = v.foreign_slice, foreign_left = v.foreign_left, foreign_round_at = v.foreign_round_at,
         foreign_changes = coalesce(v_changes, -1),
-        mirror_slice = v.mirror_slice, mirror_left = v.mirror_left, mirror_least = v.mirror_least, mirror_most = v.mirror_most;
+        mirror_ends = v.mirror_ends, mirror_ends_before = v.mirror_ends_before;
     insert into stream (stream)  -- should one ever be missing, its jobs would never be planned
     select u.stream from unnest(v_streams) as u (stream) where not exists (select from stream s where s.stream = u.stream)
     on conflict do nothing;

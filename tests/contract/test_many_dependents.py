@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from scheduler_bridge.audit import auditor
 from tests.builders import a_job, a_stream, insert
 from tests.contract.queues import emptied
 
@@ -111,12 +112,32 @@ def _vacuum(connection: psycopg.Connection[Any]) -> None:
         connection.execute(f"vacuum (truncate false, analyze) {table}")
 
 
-def test_a_table_that_is_being_analyzed_or_is_not_ours_holds_up_nobody(
+def test_foreign_tables_that_nobody_may_analyze_hold_up_nothing(
+    connection: psycopg.Connection[Any], shared_database: tuple[str, psycopg.Connection[Any]]
+) -> None:
+    _fill(connection, "1")
+    connection.execute("delete from public.job")
+    _vacuum(connection)
+    connection.execute(
+        "delete from pg_statistic where starelid in ('jobqueue'::regclass, 'jobdepends'::regclass)"
+    )
+    stream, first = _fill(connection, "1")
+    with shared_database[1].transaction():
+        shared_database[1].execute("lock table jobqueue, jobdepends in share update exclusive mode")
+        connection.execute("set statement_timeout = '5s'")
+        assert connection.execute("select scheduler_bridge.observe()").fetchone() == (MANY + 1,)
+        _kill(connection, first)
+        assert _rerun(connection, stream) == (MANY + 1, 0)
+
+
+def test_a_table_that_is_being_analyzed_or_is_not_ours_is_left_alone_in_silence(
     connection: psycopg.Connection[Any], shared_database: tuple[str, psycopg.Connection[Any]]
 ) -> None:
     other = shared_database[1]
     _fill(connection, "1")
     connection.execute("set lock_timeout = '1s'")
+    told: list[str | None] = []
+    connection.add_notice_handler(lambda notice: told.append(notice.message_primary))
     with other.transaction():
         other.execute("lock table scheduler_bridge.open_job, jobqueue in share update exclusive mode")
         assert connection.execute("select scheduler_bridge.observe()").fetchone() == (MANY + 1,)
@@ -124,7 +145,25 @@ def test_a_table_that_is_being_analyzed_or_is_not_ours_holds_up_nobody(
         connection.execute(
             "create role stranger; grant usage on schema scheduler_bridge to stranger; set local role stranger"
         )
-        told: list[str | None] = []
-        connection.add_notice_handler(lambda notice: told.append(notice.message_primary))
         connection.execute("select scheduler_bridge.keep_statistics('{jobqueue}', 1000000000)")
-        assert not told
+    assert not told
+
+
+def test_an_audit_of_a_job_that_needs_twenty_thousand_takes_seconds(
+    connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inserted = insert(connection, a_stream(a_job("report")))
+    connection.execute(
+        """
+        with needed as (
+            insert into public.jobqueue (jq_job_fk, jq_type) select %s, 'license' from generate_series(1, %s)
+            returning jq_pk
+        )
+        insert into public.jobdepends select %s, needed.jq_pk from needed
+        """,
+        [inserted.stream, 2 * MANY, inserted["report"]],
+    )
+    connection.execute("select scheduler_bridge.observe()")
+    connection.execute("analyze")
+    monkeypatch.setattr(auditor, "LONGEST_SECONDS", 3)
+    assert not auditor.audit(connection).findings

@@ -92,22 +92,54 @@ def test_what_no_counter_tells_is_found_within_ten_minutes(
     assert connection.execute(OPEN).fetchall() == [(again,)]
 
 
+def insert_many(connection: Connection, count: int) -> tuple[int, int]:
+    """A stream of so many jobs and one, which need nothing, and its first job."""
+    inserted = insert(connection, a_stream(a_job("quick")))
+    connection.execute(
+        "insert into jobqueue (jq_job_fk, jq_type) select %s, 'quick' from generate_series(1, %s)",
+        [inserted.stream, count],
+    )
+    return inserted.stream, inserted["quick"]
+
+
+def sweep_a_round(store: PostgresStore) -> None:
+    for _ in range(int(ROUND_SECONDS / SECONDS)):
+        store.sweep(SECONDS)
+
+
 @pytest.mark.parametrize("sweeps_before", range(4))
 def test_what_ends_during_a_round_does_not_make_it_longer(
     store: PostgresStore, connection: Connection, sweeps_before: int
 ) -> None:
-    inserted = insert(connection, a_stream(a_job("quick")))
-    connection.execute(
-        "insert into jobqueue (jq_job_fk, jq_type) select %s, 'quick' from generate_series(1, 4000)",
-        [inserted.stream],
-    )
+    insert_many(connection, 4000)
     store.observe()
     for _ in range(sweeps_before):
         store.sweep(SECONDS)
     connection.execute("update jobqueue set jq_endtime = now(), jq_end_bits = 1")
-    for _ in range(int(ROUND_SECONDS / SECONDS)):
-        store.sweep(SECONDS)
+    sweep_a_round(store)
     assert connection.execute(OPEN).fetchall() == []
+
+
+def test_what_is_opened_again_during_a_round_does_not_make_the_next_longer(
+    store: PostgresStore, connection: Connection
+) -> None:
+    stream, _ = insert_many(connection, 4000)
+    connection.execute("update jobqueue set jq_endtime = now(), jq_end_bits = 2")
+    _, first = insert_many(connection, 1800)
+    store.observe()
+    until(lambda: sweep_to_an_end(store, connection), "the end of a round")
+    store.sweep(SECONDS)
+    connection.execute("update jobqueue set jq_endtime = now(), jq_end_bits = 1 where jq_pk = %s", [first])
+    connection.execute("select scheduler_bridge.rerun_failed(%s)", [stream])
+    sweep_a_round(store)
+    opened = connection.execute(OPEN).fetchall()
+    assert (first,) not in opened
+    assert len(opened) == 4001 + 1800
+
+
+def sweep_to_an_end(store: PostgresStore, connection: Connection) -> bool:
+    store.sweep(SECONDS)
+    return connection.execute("select mirror_ends from scheduler_bridge.progress").fetchone() == ([],)
 
 
 def test_a_job_whose_stream_is_missing_is_planned_again(store: PostgresStore, connection: Connection) -> None:
