@@ -192,7 +192,10 @@ class Fleet:
 
     def _deaf(self) -> list[str]:
         with redis.Redis.from_url(self.valkey.url, socket_timeout=2) as client:
-            waiting = int(client.llen(HOUSEKEEPING))
+            try:
+                waiting = int(client.llen(HOUSEKEEPING))
+            except redis.RedisError as error:  # its disk may be slow for a moment: whoever asks has patience
+                return [f"Valkey does not answer: {error}"]
         return [f"{waiting} messages wait for housekeeping"] if waiting > 2 else []
 
     def wait_until_ready(self) -> None:
