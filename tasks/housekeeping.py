@@ -139,12 +139,11 @@ class LeaveStep(bootsteps.StartStopStep):
     """Lets a housekeeping worker stop although a silent database holds its threads."""
 
     requires = ("celery.worker.components:Pool",)
+    _until: float | None = None  # monotonic; how long tasks are waited for
 
     def include_if(self, worker: Any) -> bool:
         """Hosts wait for their agents, in a step of their own."""
         return is_housekeeping(worker)
-
-    _until: float | None = None  # monotonic; how long tasks are waited for
 
     def start(self, worker: Any) -> None:
         """There is nothing to do at the end but to wait for tasks."""

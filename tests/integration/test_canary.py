@@ -41,7 +41,7 @@ def through_proxy(redis_url: str, broker_proxy: Proxy) -> str:
 
 @pytest.fixture
 def start_behind_proxy(start_process: Start, variables: dict[str, str], through_proxy: str) -> Start:
-    """Start a worker that reaches its broker through the broker_proxy."""
+    """Start a worker that reaches its broker through the proxy."""
 
     def start(**more: str) -> Any:
         own = {**variables, "REDIS_URL": through_proxy, **more}
